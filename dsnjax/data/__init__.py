@@ -1,0 +1,1 @@
+"""Drawings in files in, shuffled batches of images and points out."""
