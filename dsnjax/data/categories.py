@@ -1,0 +1,63 @@
+"""The name of a preset, a file or a list with commas -> the categories, in label order."""
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+from dsnjax import presets
+from dsnjax.errors import UserError
+
+
+def read(spec: str | Path | Iterable[str]) -> tuple[str, ...]:
+    """The categories that `spec` names; a category's label is its position.
+
+    Args:
+        spec: a preset (`paper40`), a text file with one category a line (`#` begins a
+            comment), a list such as `cat,dog`, or the names themselves.
+
+    Raises:
+        UserError: no such preset, file or category; an empty list; a name given twice.
+    """
+    if not isinstance(spec, str | Path):
+        return _checked(spec, "the list")
+    preset = _preset(str(spec))
+    file = preset if preset.is_file() else Path(spec)
+    if file.is_file():
+        text = file.read_text(encoding="utf-8-sig")
+        return _checked((line.partition("#")[0] for line in text.splitlines()), str(spec))
+    if "," in str(spec) or spec in known():
+        return _checked(str(spec).split(","), "the list")
+    wanted = [*names(), *known()]
+    raise UserError(f"categories={str(spec)!r} is no preset, file or category{near(spec, wanted)}")
+
+
+def names() -> list[str]:
+    """The presets there are."""
+    return sorted(path.stem for path in (presets.folder() / "categories").glob("*.txt"))
+
+
+def known() -> tuple[str, ...]:
+    """The 345 categories of Quick, Draw!, sorted."""
+    return tuple(_preset("all345").read_text(encoding="utf-8").splitlines())
+
+
+def near(name: str | Path, wanted: Iterable[str]) -> str:
+    """The end of an error message: what was probably meant, or nothing."""
+    close = difflib.get_close_matches(str(name), list(wanted), n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+
+
+def _preset(name: str) -> Path:
+    return presets.folder() / "categories" / f"{name}.txt"
+
+
+def _checked(lines: Iterable[str], source: str) -> tuple[str, ...]:
+    found = tuple(name for line in lines if (name := line.strip()))
+    if not found:
+        raise UserError(f"categories: {source} names none; want one category a line")
+    twice = sorted({name for name in found if found.count(name) > 1})
+    if twice:
+        raise UserError(f"categories: {source} names {twice[0]!r} twice; each is one label")
+    if len(found) > 65_535:
+        raise UserError(f"categories: {source} names {len(found)}; labels are 16-bit numbers")
+    return found
