@@ -46,7 +46,9 @@ class Brush(NamedTuple):
 
     scale: np.float32  # pixels for each unit of 0..255
     radius: np.float32  # half the thickness, in pixels
-    bits: np.int32  # fraction bits of the int16 distances
+    unit: np.float32  # steps of the int16 distances in one pixel
+    reach: np.int16  # distance from the line at which ink ends, in these steps
+    fade: np.int16  # ... and over how many of them it fades out: 1 leaves no grey
 
 
 class Work(NamedTuple):
@@ -155,15 +157,16 @@ def order_levels(columns, table, levels):
 
 
 @inlined
-def rounded(value, shift):
-    """value / 2**shift to the nearest, halves away from 0: odd, so it keeps mirror images."""
-    return I32(I32(value + (I32(1) << I32(shift - I32(1)))) + (value >> I32(31))) >> shift
+def rounded(value):
+    """value / 512 to the nearest, halves away from 0: odd, so it keeps mirror images."""
+    return I32(I32(value + I32(256)) + I32(value >> I32(31))) >> I32(9)
 
 
 @inlined
 def capsule(x0, y0, x1, y1, size, width, brush):
     """One segment with its round ends, as the FIELDS numbers that `ink` reads."""
-    edge = F32(size - 1)
+    last = I32(size - 1)
+    edge = F32(last)
     half = F32(0.5) * edge
     # A little more than the ink's half width, because `ink_row` measures up to 3 % too short.
     reach = F32(1.035) * (brush.radius + F32(0.5))
@@ -173,17 +176,19 @@ def capsule(x0, y0, x1, y1, size, width, brush):
     ux = dx * inverse if length > F32(0) else F32(1)
     uy = dy * inverse
     # Each side is measured outwards from the centre: mirrored, they swap to the last bit.
-    left = I32(edge) - I32(min(max(half + (reach - min(x0, x1)), F32(0)), edge))
+    left = I32(last - I32(min(max(half + (reach - min(x0, x1)), F32(0)), edge)))
     right = I32(min(max(half + (reach + max(x0, x1)), F32(0)), edge))
-    top = I32(edge) - I32(min(max(half + (reach - min(y0, y1)), F32(0)), edge))
+    top = I32(last - I32(min(max(half + (reach - min(y0, y1)), F32(0)), edge)))
     bottom = I32(min(max(half + (reach + max(y0, y1)), F32(0)), edge))
-    start = min(left, I32(width - LANES))
+    rightmost = I32(width - LANES)
+    start = left if left < rightmost else rightmost
     xm, ym = F32(0.5) * (x0 + x1), F32(0.5) * (y0 + y1)
-    u, v = I32(ux * F32(32768)), I32(uy * F32(32768))
-    row = I32(I32(top + top) - I32(size - 1))
-    along = I32(I32((xm * ux + ym * uy) * F32(-65536)) + I32(row * v))
-    across = I32(I32((xm * uy - ym * ux) * F32(65536)) + I32(row * u))
-    extent = I32(F32(0.5) * length * F32(I32(1) << brush.bits) + F32(0.5))
+    u, v = I32(ux * (brush.unit * F32(256))), I32(uy * (brush.unit * F32(256)))
+    row = I32(I32(top + top) - last)
+    scale = brush.unit * F32(512)
+    along = I32(I32((xm * ux + ym * uy) * -scale) + I32(row * v))
+    across = I32(I32((xm * uy - ym * ux) * scale) + I32(row * u))
+    extent = I32(F32(0.5) * length * brush.unit + F32(0.5))
     return along, across, u, v, extent, start, right, top, I32(I32(bottom - top) + I32(1))
 
 
@@ -262,15 +267,14 @@ def set_up_one(work, j, k, size, width, brush):
 
 
 @inlined
-def ink_row(image, base, column, line, level, shift):
+def ink_row(image, base, column, line, level, brush):
     """Sixteen pixels of one row: each is raised to the level by the capsule's cover of it."""
-    along, across, u, v, extent, full, one = line
-    a = I16(rounded(along, shift))
-    p = I16(rounded(across, shift))
+    along, across, u, v, extent = line
+    a, p = I16(rounded(along)), I16(rounded(across))
     for k in range(LANES):
-        x = I32(column + I32(I32(k) + I32(k)))
-        da = I16(a + I16(rounded(I32(x * u), shift)))
-        dp = I16(p - I16(rounded(I32(x * v), shift)))
+        x = I32(column + I32(2) * I32(k))
+        da = I16(a + I16(rounded(I32(x * u))))
+        dp = I16(p - I16(rounded(I32(x * v))))
         da = da if da >= I16(0) else I16(-da)
         dp = dp if dp >= I16(0) else I16(-dp)
         da = I16(da - extent)
@@ -280,10 +284,10 @@ def ink_row(image, base, column, line, level, shift):
         n = dp if da > dp else da
         d = I16(I16(m - I16(m >> I16(3))) + I16(n >> I16(1)))
         d = m if m > d else d
-        cover = I16(full - d)
+        cover = I16(brush.reach - d)
         cover = cover if cover > I16(0) else I16(0)
-        cover = cover if cover < one else one
-        value = U8(U16(I16(cover * level)) >> U16(I32(16) - shift))
+        cover = cover if cover < brush.fade else brush.fade
+        value = U8(U16(I16(cover * level)) >> U16(7))
         q = base + INDEX(k)
         old = image[q]
         image[q] = value if value > old else old
@@ -297,15 +301,13 @@ def ink(image, size, width, segments, j, level, brush):
     extent = I16(segments[INDEX(4 * BLOCK + j)])
     start, right = I64(segments[INDEX(5 * BLOCK + j)]), I64(segments[INDEX(6 * BLOCK + j)])
     top, rows = I64(segments[INDEX(7 * BLOCK + j)]), I64(segments[INDEX(8 * BLOCK + j)])
-    shift = I32(I32(16) - brush.bits)
-    one = I16(I32(1) << brush.bits)
-    full = I16(I32((brush.radius + F32(0.5)) * F32(one) + F32(0.5)))
+    level = I16(I16(level) * (I16(128) // brush.fade))
     while True:
         base = INDEX(top * width + start)
         column = I32(2 * start - (size - 1))
         a, p = along, across
         for _ in range(rows):
-            ink_row(image, base, column, (a, p, u, v, extent, full, one), I16(level), shift)
+            ink_row(image, base, column, (a, p, u, v, extent), level, brush)
             a = I32(I32(a + v) + v)
             p = I32(I32(p + u) + u)
             base += INDEX(width)

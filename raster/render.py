@@ -51,10 +51,14 @@ def render(
 
 def _brush(size: int, thickness: float) -> kernels.Brush:
     pad = thickness / 2 + 0.5
-    # int16 holds +-32767: half of the diagonal and the widest stroke must fit in 2**bits a pixel.
-    bits = 7 if size <= 256 else 6 if size <= 512 else 5
+    # int16 holds +-32767: half of the diagonal and the widest stroke must fit.
+    unit = 128 if size <= 256 else 64 if size <= 512 else 32
     return kernels.Brush(
-        np.float32((size - 1 - 2 * pad) / 255), np.float32(thickness / 2), np.int32(bits)
+        np.float32((size - 1 - 2 * pad) / 255),
+        np.float32(thickness / 2),
+        np.float32(unit),
+        np.int16(round((thickness / 2 + 0.5) * unit)),
+        np.int16(unit),
     )
 
 
