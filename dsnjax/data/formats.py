@@ -17,6 +17,7 @@ import msgspec
 
 from dsnjax.errors import DataError
 
+MAX_STROKE = 65_535  # points
 MAX_LINE = 16 << 20  # bytes; the longest official row has under 1 MiB
 
 REASONS = {
@@ -29,6 +30,7 @@ REASONS = {
     "range": "a coordinate outside 0..255",
     "shape": "a stroke's lists differ in number or length",
     "empty": "no stroke, or a stroke without points",
+    "stroke_too_long": f"a stroke of more than {MAX_STROKE} points",
     "key_id": "key_id is no whole number below 2^64",
     "line_too_long": f"a line of more than {MAX_LINE >> 20} MiB",
 }
@@ -71,12 +73,12 @@ class _Row(msgspec.Struct, gc=False):
     drawing: list[Stroke]
     word: str | None = None
     key_id: str | int | None = None
-    countrycode: Annotated[str, msgspec.Meta(max_length=2)] | None = None
+    countrycode: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z]{0,2}\Z")] | None = None
     timestamp: str | None = None
     recognized: bool | None = None
 
 
-class _Bad(Exception):
+class _RowError(Exception):
     """(reason, path, message) of a row that is JSON of the right types, but no drawing."""
 
 
@@ -92,10 +94,10 @@ def read(paths: Iterable[str | Path]) -> Iterator[Drawing | Reject]:
     """
     for path in paths:
         if str(path) == "-":
-            yield from rows(sys.stdin.buffer, "standard input")
+            yield from rows(Lines(sys.stdin.buffer, "standard input"))
         else:
             with open_file(path) as stream:
-                yield from rows(stream, str(path))
+                yield from rows(Lines(stream, str(path)))
 
 
 def open_file(path: str | Path) -> BinaryIO:
@@ -103,41 +105,52 @@ def open_file(path: str | Path) -> BinaryIO:
     return gzip.open(path) if str(path).endswith(".gz") else open(path, "rb")  # type: ignore
 
 
-def rows(stream: BinaryIO, file: str, size: int | None = None) -> Iterator[Drawing | Reject]:
-    """One result for every row that begins in the next `size` bytes; blank lines are no rows."""
-    for line, row in lines(stream, file, size):
+def stem(file: str | Path) -> str:
+    """The category that a file's name stands for: `hot dog` for hot dog.ndjson.gz."""
+    return Path(str(file).removesuffix(".gz")).stem
+
+
+class Lines:
+    """The lines that begin in the next `size` bytes of a stream; `number` is the last one's.
+
+    A line that is too long is cut to MAX_LINE + 1 bytes. Raises DataError for a damaged .gz.
+    """
+
+    def __init__(self, stream: BinaryIO, file: str, size: int | None = None):
+        self.stream, self.file, self.size, self.number = stream, file, size, 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        position = 0
+        try:
+            while self.size is None or position < self.size:
+                if not (row := self.stream.readline(MAX_LINE + 1)):
+                    return
+                self.number += 1
+                position += len(row)
+                yield row.removeprefix(b"\xef\xbb\xbf") if self.number == 1 else row
+                while len(row) > MAX_LINE and not row.endswith(b"\n"):
+                    row = self.stream.readline(MAX_LINE + 1)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise DataError(f"{self.file}: damaged ({error}); fetch it again") from None
+
+
+def rows(lines: Lines) -> Iterator[Drawing | Reject]:
+    """One result for every line that is not blank."""
+    for row in lines:
         if not row.isspace():
-            yield parse_row(row, file=file, line=line)
-
-
-def lines(stream: BinaryIO, file: str, size: int | None = None) -> Iterator[tuple[int, bytes]]:
-    """Lines with their numbers from 1; one that is too long is cut to MAX_LINE + 1 bytes."""
-    line = position = 0
-    try:
-        while size is None or position < size:
-            if not (row := stream.readline(MAX_LINE + 1)):
-                return
-            line += 1
-            position += len(row)
-            yield line, row.removeprefix(b"\xef\xbb\xbf") if line == 1 else row
-            while len(row) > MAX_LINE and not row.endswith(b"\n"):
-                row = stream.readline(MAX_LINE + 1)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(
-            f"{file}: the compressed file is damaged ({error}); fetch it again"
-        ) from None
+            yield parse_row(row, file=lines.file, line=lines.number)
 
 
 def parse_row(row: bytes, *, file: str = "", line: int = 1) -> Drawing | Reject:
     """One row -> its Drawing, or the Reject that says why not."""
     try:
         if len(row) > MAX_LINE:
-            raise _Bad("line_too_long", "$", f"want at most {MAX_LINE} bytes")
+            raise _RowError("line_too_long", "$", f"want at most {MAX_LINE} bytes")
         found = _decode(row)
         _check(found.drawing)
         key_id = _number(found.key_id)
-    except (_Bad, msgspec.DecodeError, UnicodeDecodeError) as error:
-        reason, path, message = error.args if isinstance(error, _Bad) else _why(error, row)
+    except (_RowError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        reason, path, message = error.args if isinstance(error, _RowError) else _why(error, row)
         return Reject(reason, file, line, path, message)
     return Drawing(
         found.drawing, found.word, key_id, found.countrycode, found.timestamp, found.recognized
@@ -147,12 +160,14 @@ def parse_row(row: bytes, *, file: str = "", line: int = 1) -> Drawing | Reject:
 def _check(drawing: list[Stroke]) -> None:
     """What JSON types cannot say: there are strokes, and each has as many x as y."""
     if not drawing:
-        raise _Bad("empty", "$.drawing", "a drawing has at least one stroke")
+        raise _RowError("empty", "$.drawing", "a drawing has at least one stroke")
     for i, (xs, ys) in enumerate(drawing):
         if len(xs) != len(ys):
-            raise _Bad("shape", f"$.drawing[{i}]", f"{len(xs)} values of x but {len(ys)} of y")
+            raise _RowError("shape", f"$.drawing[{i}]", f"{len(xs)} values of x but {len(ys)} of y")
         if not xs:
-            raise _Bad("empty", f"$.drawing[{i}]", "a stroke has at least one point")
+            raise _RowError("empty", f"$.drawing[{i}]", "a stroke has at least one point")
+        if len(xs) > MAX_STROKE:
+            raise _RowError("stroke_too_long", f"$.drawing[{i}]", f"{len(xs)} points")
 
 
 def _number(key_id: str | int | None) -> int:
@@ -160,7 +175,7 @@ def _number(key_id: str | int | None) -> int:
         return 0
     text = str(key_id)
     if not (text.isascii() and text.isdecimal() and len(text) < 21 and int(text) < 1 << 64):
-        raise _Bad("key_id", "$.key_id", f"want a whole number below 2^64, got {text[:40]!r}")
+        raise _RowError("key_id", "$.key_id", f"want a whole number below 2^64, got {text[:40]!r}")
     return int(text)
 
 

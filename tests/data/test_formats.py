@@ -7,15 +7,22 @@ import pytest
 from dsnjax.data import formats
 from dsnjax.errors import DataError
 
-CAT = b'{"word":"cat","key_id":"5326","countrycode":"DE","recognized":true,"drawing":[[[0,255],[7,9]]]}'
+CAT = (
+    b'{"word":"cat","key_id":"5326","countrycode":"DE","recognized":true,'
+    b'"drawing":[[[0,255],[7,9]]]}'
+)
 
 
 def row(drawing, **fields) -> bytes:
     return json.dumps({"drawing": drawing, **fields}).encode()
 
 
+def rows(data: bytes) -> list[formats.Drawing | formats.Reject]:
+    return list(formats.rows(formats.Lines(io.BytesIO(data), "cat.ndjson")))
+
+
 def rejects(data: bytes) -> formats.Reject:
-    (found,) = formats.rows(io.BytesIO(data), "cat.ndjson")
+    (found,) = rows(data)
     assert isinstance(found, formats.Reject), found
     return found
 
@@ -79,19 +86,19 @@ def test_strokes_in_quotes_are_sent_to_the_csv_reader():
 
 
 def test_reject_names_file_line_path_and_reason():
-    *_, bad = formats.rows(io.BytesIO(CAT + b"\n" + row([[[300], [2]]])), "cat.ndjson")
+    *_, bad = rows(CAT + b"\n" + row([[[300], [2]]]))
     assert str(bad) == ("cat.ndjson:2: range at $.drawing[0][0][0]: Expected `int` <= 255")
 
 
 def test_byte_order_mark_crlf_and_blank_lines_are_accepted():
-    found = list(formats.rows(io.BytesIO(b"\xef\xbb\xbf" + CAT + b"\r\n\r\n \n" + CAT), "cat"))
+    found = rows(b"\xef\xbb\xbf" + CAT + b"\r\n\r\n \n" + CAT)
     assert found == [formats.parse_row(CAT)] * 2
 
 
 def test_long_line_is_cut_and_the_next_row_is_read(monkeypatch):
     monkeypatch.setattr(formats, "MAX_LINE", 200)
     data = b'{"drawing":' + b"[" * 5000 + b"\n" + CAT
-    long, cat = formats.rows(io.BytesIO(data), "cat.ndjson")
+    long, cat = rows(data)
     assert isinstance(long, formats.Reject) and long.reason == "line_too_long"
     assert cat == formats.parse_row(CAT)
 
@@ -111,5 +118,5 @@ def test_files_and_standard_input_give_one_result_a_row_in_order(tmp_path, monke
 def test_damaged_gzip_is_bad_data(tmp_path, damage):
     path = tmp_path / "cat.ndjson.gz"
     path.write_bytes(damage(gzip.compress((CAT + b"\n") * 99)))
-    with pytest.raises(DataError, match=r"cat\.ndjson\.gz: the compressed file is damaged"):
+    with pytest.raises(DataError, match=r"cat\.ndjson\.gz: damaged"):
         list(formats.read([path]))

@@ -1,0 +1,201 @@
+"""A byte range of one file -> a shard: its drawings as columns, and a sidecar that sums them up.
+
+Ranges are converted in any order by any number of processes. A shard is finished when its
+sidecar is there and its columns have the checksum the sidecar says; it is then never made again.
+"""
+
+import gc
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import blake2b
+from itertools import chain, islice, pairwise
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+import numpy as np
+
+import raster
+from dsnjax.data import files, formats
+from dsnjax.data.formats import Drawing, Reject
+from dsnjax.data.store import Counts
+
+Columns = dict[str, np.ndarray]
+
+# What the entropies are measured on; the filter depends on the renderer, so stores name it.
+ENTROPY = {"size": 96, "thickness": 2.0, "antialias": True, "levels": "order"}
+BATCH = 256  # drawings whose Python objects are alive at a time
+PART, POINTS = 1 << 16, 1 << 24  # drawings or points that fill a file of columns
+EXAMPLES = 100  # rejects that a shard describes; the others are counted
+
+
+class Range(msgspec.Struct, frozen=True):
+    """Rows to read: those that begin in `size` bytes from `begin` on; all when size is None."""
+
+    number: int
+    file: str
+    begin: int = 0
+    size: int | None = None
+
+
+class Sidecar(msgspec.Struct):
+    """What a shard holds, and what became of the rows that it does not hold."""
+
+    counts: Counts
+    lines: int = 0
+    words: dict[str, int] = msgspec.field(default_factory=dict)
+    """Rows of each category that was not asked for."""
+    rejects: list[Reject] = msgspec.field(default_factory=list)
+    parts: list[str] = msgspec.field(default_factory=list)
+    """Checksum of each file of columns."""
+
+
+def convert(task: Range, categories: tuple[str, ...], folder: Path) -> Sidecar:
+    """Makes the shard of a range in `folder`, unless it is there already."""
+    if done := finished(task.number, folder):
+        return done
+    labels = {name: label for label, name in enumerate(categories)}
+    sidecar = Sidecar(Counts())
+    with _no_collector(), formats.open_file(task.file) as stream:
+        _skip_to_line(stream, task.begin)
+        lines = formats.Lines(stream, task.file, task.size)
+        kept = _kept(lines, labels, sidecar)
+        batches = iter(lambda: list(islice(kept, BATCH)), [])
+        for part in _parts(columns(batch, labels) for batch in batches):
+            file = part_file(task.number, len(sidecar.parts), folder)
+            with files.whole(file) as out:
+                np.savez(out, allow_pickle=False, **part)
+            sidecar.parts.append(_checksum(file))
+        sidecar.lines = lines.number
+    with files.whole(_sidecar_file(task.number, folder)) as out:
+        out.write(msgspec.json.encode(sidecar))
+    return sidecar
+
+
+def finished(number: int, folder: Path) -> Sidecar | None:
+    """The sidecar of a shard, if the shard is all there."""
+    try:
+        sidecar = msgspec.json.decode(_sidecar_file(number, folder).read_bytes(), type=Sidecar)
+        found = [_checksum(part_file(number, part, folder)) for part in range(len(sidecar.parts))]
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+    return sidecar if found == sidecar.parts else None
+
+
+def part_file(number: int, part: int, folder: Path) -> Path:
+    """Where a shard's columns lie."""
+    return folder / f"{number:06}-{part:03}.npz"
+
+
+def columns(drawings: list[Drawing], labels: Mapping[str | None, int]) -> Columns:
+    """Drawings -> the columns of a store, with `strokes` where that has `hash`.
+
+    Returns:
+        As `store.COLUMNS` says, and strokes: uint64 [b], equal where the strokes are.
+    """
+    count = len(drawings)
+    strokes = [stroke for drawing in drawings for stroke in drawing.drawing]
+    lengths = np.fromiter((len(xs) for xs, _ in strokes), np.uint16, len(strokes))
+    ends = np.cumsum([len(drawing.drawing) for drawing in drawings])
+    index = np.zeros((count + 1, 2), np.int64)
+    index[1:, 0], index[1:, 1] = np.cumsum(lengths, dtype=np.int64)[ends - 1], ends
+    points = np.empty((index[-1, 0], 2), np.uint8)
+    for axis in range(2):
+        flat = bytes(chain.from_iterable(stroke[axis] for stroke in strokes))
+        points[:, axis] = np.frombuffer(flat, np.uint8)
+    images = raster.render(raster.Packed(points, lengths, index), **ENTROPY)
+    known = {None: -1, False: 0, True: 1}
+    return {
+        "points": points,
+        "stroke_lengths": lengths,
+        "index": index,
+        "label": np.array([labels[drawing.word] for drawing in drawings], np.uint16),
+        "key_id": np.array([drawing.key_id for drawing in drawings], np.uint64),
+        "country": np.array([drawing.countrycode or "" for drawing in drawings], "S2"),
+        "recognized": np.array([known[drawing.recognized] for drawing in drawings], np.int8),
+        "entropy": raster.entropy(images),
+        "strokes": _hashes(points, lengths, index),
+    }
+
+
+def _hashes(points: np.ndarray, lengths: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Of each drawing the first 8 bytes of BLAKE2b over its stroke lengths and its points."""
+    points_at, lengths_at = memoryview(points.reshape(-1)), memoryview(lengths.view(np.uint8))
+    digests = []
+    for (p, s), (q, t) in pairwise(index.tolist()):
+        digest = blake2b(lengths_at[2 * s : 2 * t], digest_size=8)
+        digest.update(points_at[2 * p : 2 * q])
+        digests.append(digest.digest())
+    return np.frombuffer(b"".join(digests), "<u8")
+
+
+def _kept(
+    lines: formats.Lines, labels: Mapping[str | None, int], sidecar: Sidecar
+) -> Iterator[Drawing]:
+    """The drawings of the wanted categories; the other rows are counted in the sidecar."""
+    counts, words, stem = sidecar.counts, sidecar.words, formats.stem(lines.file)
+    for found in formats.rows(lines):
+        counts.rows += 1
+        if isinstance(found, Reject):
+            counts.rejected[found.reason] = counts.rejected.get(found.reason, 0) + 1
+            if len(sidecar.rejects) < EXAMPLES:
+                sidecar.rejects.append(found)
+            continue
+        found.word = found.word or stem
+        if found.word in labels:
+            counts.kept += 1
+            yield found
+        else:
+            counts.other += 1
+            words[found.word] = words.get(found.word, 0) + 1
+
+
+def _parts(batches: Iterator[Columns]) -> Iterator[Columns]:
+    """Joins batches until they are PART drawings or POINTS points, so that memory stays bounded."""
+    held: list[Columns] = []
+    for batch in batches:
+        held.append(batch)
+        drawings, points = (sum(len(one[name]) for one in held) for name in ("label", "points"))
+        if drawings >= PART or points >= POINTS:
+            yield _joined(held)
+            held = []
+    if held:
+        yield _joined(held)
+
+
+def _joined(parts: list[Columns]) -> Columns:
+    starts = np.cumsum([[[0, 0]], *(part["index"][-1:] for part in parts)], axis=0)
+    index = [part["index"][1:] + start for part, start in zip(parts, starts, strict=False)]
+    rest = parts[0].keys() - {"index"}
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in sorted(rest)}
+    return joined | {"index": np.concatenate([starts[0], *index])}
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Drawings hold no cycles, but are thousands of lists: looking for cycles doubles the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _skip_to_line(stream: BinaryIO, begin: int) -> None:
+    """Goes to the first line that begins at byte `begin` or later."""
+    if begin:
+        stream.seek(begin - 1)
+        while (rest := stream.readline(formats.MAX_LINE)) and not rest.endswith(b"\n"):
+            pass
+
+
+def _sidecar_file(number: int, folder: Path) -> Path:
+    return folder / f"{number:06}.json"
+
+
+def _checksum(file: Path) -> str:
+    with open(file, "rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
