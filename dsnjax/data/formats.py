@@ -117,21 +117,23 @@ class Lines:
     """
 
     def __init__(self, stream: BinaryIO, file: str, size: int | None = None):
-        self.stream, self.file, self.size, self.number = stream, file, size, 0
+        self.stream, self.file, self.number = stream, file, 0
+        self.left = sys.maxsize if size is None else size
 
     def __iter__(self) -> Iterator[bytes]:
-        position = 0
         try:
-            while self.size is None or position < self.size:
-                if not (row := self.stream.readline(MAX_LINE + 1)):
-                    return
+            while self.left > 0 and (row := self._next()):
                 self.number += 1
-                position += len(row)
                 yield row.removeprefix(b"\xef\xbb\xbf") if self.number == 1 else row
-                while len(row) > MAX_LINE and not row.endswith(b"\n"):
-                    row = self.stream.readline(MAX_LINE + 1)
+                while len(row) > MAX_LINE and not row.endswith(b"\n") and self.left > 0:
+                    row = self._next()
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise DataError(f"{self.file}: damaged ({error}); fetch it again") from None
+
+    def _next(self) -> bytes:
+        row = self.stream.readline(MAX_LINE + 1)
+        self.left -= len(row)
+        return row
 
 
 def rows(lines: Lines) -> Iterator[Drawing | Reject]:

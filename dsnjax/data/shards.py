@@ -22,6 +22,7 @@ from dsnjax.data.formats import Drawing, Reject
 from dsnjax.data.store import Counts
 
 Columns = dict[str, np.ndarray]
+Labels = Mapping[str | None, int]
 
 # What the entropies are measured on; the filter depends on the renderer, so stores name it.
 ENTROPY = {"size": 96, "thickness": 2.0, "antialias": True, "levels": "order"}
@@ -55,11 +56,10 @@ def convert(task: Range, categories: tuple[str, ...], folder: Path) -> Sidecar:
     """Makes the shard of a range in `folder`, unless it is there already."""
     if done := finished(task.number, folder):
         return done
-    labels = {name: label for label, name in enumerate(categories)}
+    labels: Labels = {name: label for label, name in enumerate(categories)}
     sidecar = Sidecar(Counts())
     with _no_collector(), formats.open_file(task.file) as stream:
-        _skip_to_line(stream, task.begin)
-        lines = formats.Lines(stream, task.file, task.size)
+        lines = _lines(stream, task)
         kept = _kept(lines, labels, sidecar)
         batches = iter(lambda: list(islice(kept, BATCH)), [])
         for part in _parts(columns(batch, labels) for batch in batches):
@@ -88,7 +88,7 @@ def part_file(number: int, part: int, folder: Path) -> Path:
     return folder / f"{number:06}-{part:03}.npz"
 
 
-def columns(drawings: list[Drawing], labels: Mapping[str | None, int]) -> Columns:
+def columns(drawings: list[Drawing], labels: Labels) -> Columns:
     """Drawings -> the columns of a store, with `strokes` where that has `hash`.
 
     Returns:
@@ -121,7 +121,7 @@ def columns(drawings: list[Drawing], labels: Mapping[str | None, int]) -> Column
 
 def _hashes(points: np.ndarray, lengths: np.ndarray, index: np.ndarray) -> np.ndarray:
     """Of each drawing the first 8 bytes of BLAKE2b over its stroke lengths and its points."""
-    points_at, lengths_at = memoryview(points.reshape(-1)), memoryview(lengths.view(np.uint8))
+    points_at, lengths_at = points.reshape(-1).data, lengths.view(np.uint8).data
     digests = []
     for (p, s), (q, t) in pairwise(index.tolist()):
         digest = blake2b(lengths_at[2 * s : 2 * t], digest_size=8)
@@ -130,9 +130,7 @@ def _hashes(points: np.ndarray, lengths: np.ndarray, index: np.ndarray) -> np.nd
     return np.frombuffer(b"".join(digests), "<u8")
 
 
-def _kept(
-    lines: formats.Lines, labels: Mapping[str | None, int], sidecar: Sidecar
-) -> Iterator[Drawing]:
+def _kept(lines: formats.Lines, labels: Labels, sidecar: Sidecar) -> Iterator[Drawing]:
     """The drawings of the wanted categories; the other rows are counted in the sidecar."""
     counts, words, stem = sidecar.counts, sidecar.words, formats.stem(lines.file)
     for found in formats.rows(lines):
@@ -165,11 +163,11 @@ def _parts(batches: Iterator[Columns]) -> Iterator[Columns]:
 
 
 def _joined(parts: list[Columns]) -> Columns:
-    starts = np.cumsum([[[0, 0]], *(part["index"][-1:] for part in parts)], axis=0)
-    index = [part["index"][1:] + start for part, start in zip(parts, starts, strict=False)]
-    rest = parts[0].keys() - {"index"}
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in sorted(rest)}
-    return joined | {"index": np.concatenate([starts[0], *index])}
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    index = [np.zeros((1, 2), np.int64)]
+    for part in parts:
+        index.append(part["index"][1:] + index[-1][-1])
+    return joined | {"index": np.concatenate(index)}
 
 
 @contextmanager
@@ -184,12 +182,17 @@ def _no_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _skip_to_line(stream: BinaryIO, begin: int) -> None:
-    """Goes to the first line that begins at byte `begin` or later."""
-    if begin:
-        stream.seek(begin - 1)
+def _lines(stream: BinaryIO, task: Range) -> formats.Lines:
+    """The lines of a range: a line belongs to the range in which it begins."""
+    if task.size is None:
+        return formats.Lines(stream, task.file)
+    end = task.begin + task.size
+    if task.begin:
+        stream.seek(task.begin - 1)
         while (rest := stream.readline(formats.MAX_LINE)) and not rest.endswith(b"\n"):
-            pass
+            if stream.tell() >= end:  # all of the range is the middle of a line
+                break
+    return formats.Lines(stream, task.file, end - stream.tell())
 
 
 def _sidecar_file(number: int, folder: Path) -> Path:

@@ -65,11 +65,17 @@ class Manifest(msgspec.Struct, frozen=True):
     drawings: tuple[int, ...]
     """How many of each category."""
     counts: Counts
-    entropy: dict[str, float | bool | str]
+    entropy: dict[str, int | float | bool | str]
     """The arguments of `raster.render` that the entropies were measured with."""
     plan: str
     """Checksum of the categories and of the names and sizes of the sources."""
     columns: dict[str, Column]
+
+
+class _Version(msgspec.Struct):
+    """What every version's manifest says."""
+
+    version: int
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,7 @@ class Store:
         path = Path(path)
         manifest = read_manifest(path)
         columns = {name: _map(path, name, manifest.columns) for name in COLUMNS}
+        _check(path, manifest, columns)
         # Before it is mapped, each page costs a random read: once in order is 20 times faster.
         for column in columns.values():
             column.view(np.uint8).reshape(-1)[::4096].max()
@@ -141,10 +148,10 @@ def read_manifest(path: Path) -> Manifest:
         )
     text = file.read_bytes()
     try:
-        version = msgspec.json.decode(text, type=dict[str, msgspec.Raw]).get("version")
-        if version and int(bytes(version)) > VERSION:
+        version = msgspec.json.decode(text, type=_Version).version
+        if version > VERSION:
             raise UserError(
-                f"{path}: store of version {int(bytes(version))}, this dsnjax reads {VERSION}; "
+                f"{path}: store of version {version}, this dsnjax reads {VERSION}; "
                 "install a newer dsnjax"
             )
         return msgspec.json.decode(text, type=Manifest)
@@ -188,7 +195,7 @@ class _Writer:
         self.dtype, width = COLUMNS[name]
         self.shape = (rows, *width)
         self.sum = hashlib.sha256()
-        self.file = open(path / f"{name}.npy", "wb")
+        self.file = open(path / f"{name}.npy", "wb")  # noqa: SIM115 (close() is below)
         header = io.BytesIO()
         about = {"descr": self.dtype, "fortran_order": False, "shape": self.shape}
         np.lib.format.write_array_header_1_0(header, about)
@@ -196,7 +203,7 @@ class _Writer:
 
     def append(self, rows: np.ndarray) -> None:
         assert rows.dtype.str == self.dtype, (self.file.name, rows.dtype)
-        self._put(np.ascontiguousarray(rows).reshape(-1).view(np.uint8))
+        self._put(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)
 
     def column(self) -> Column:
         self.file.flush()
@@ -206,9 +213,21 @@ class _Writer:
     def close(self) -> None:
         self.file.close()
 
-    def _put(self, data: bytes | np.ndarray) -> None:
+    def _put(self, data: bytes | memoryview) -> None:
         self.file.write(data)
         self.sum.update(data)
+
+
+def _check(path: Path, manifest: Manifest, columns: Mapping[str, np.ndarray]) -> None:
+    """What shapes do not say: the columns fit together. Kernels rely on it without looking."""
+    index, ends = columns["index"], (len(columns["points"]), len(columns["stroke_lengths"]))
+    if tuple(index[0]) != (0, 0) or tuple(index[-1]) != ends or np.any(np.diff(index, axis=0) < 1):
+        raise DataError(f"{path / 'index.npy'}: does not end where the points do; {_AGAIN}")
+    if (label := columns["label"].max()) >= len(manifest.categories):
+        raise DataError(
+            f"{path / 'label.npy'}: label {label}, but there are {len(manifest.categories)} "
+            f"categories; {_AGAIN}"
+        )
 
 
 def _map(path: Path, name: str, columns: Mapping[str, Column]) -> np.ndarray:

@@ -109,7 +109,7 @@ def test_files_and_standard_input_give_one_result_a_row_in_order(tmp_path, monke
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(row([[[3], [4]]]))))
     found = list(formats.read([tmp_path / "a.ndjson", "-", tmp_path / "b.ndjson.gz"]))
     assert [type(item).__name__ for item in found] == ["Drawing", "Reject", "Drawing", "Drawing"]
-    assert [item.drawing for item in found[2:]] == [[([3], [4])], [([1], [2])]]
+    assert found[2:] == [formats.Drawing([([3], [4])]), formats.Drawing([([1], [2])])]
 
 
 @pytest.mark.parametrize(

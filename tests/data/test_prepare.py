@@ -1,0 +1,286 @@
+import hashlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from dsnjax.data import files, formats, prepare, shards
+from dsnjax.data.store import Store
+from dsnjax.errors import DataError, UserError
+
+LINE = [[[0, 255], [0, 255]]]
+
+
+def row(drawing=LINE, **fields) -> str:
+    return json.dumps({"drawing": drawing, **fields})
+
+
+def dot(x: int, y: int) -> list:
+    return [[[x, x], [y, y]]]
+
+
+def write(folder: Path, **texts: str | list) -> Path:
+    """Files of rows: cat=[...] is cat.ndjson."""
+    folder.mkdir(exist_ok=True)
+    for name, rows in texts.items():
+        text = rows if isinstance(rows, str) else "\n".join(rows) + "\n"
+        (folder / f"{name}.ndjson").write_text(text)
+    return folder
+
+
+def many(count: int, seed: int = 0) -> list[str]:
+    rng = np.random.default_rng(seed)
+    return [
+        row([rng.integers(0, 256, (2, rng.integers(1, 9))).tolist() for _ in range(3)])
+        for _ in range(count)
+    ]
+
+
+def checksums(store: Path) -> dict[str, str]:
+    return {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(store.iterdir())
+    }
+
+
+@pytest.fixture
+def small_ranges(monkeypatch):
+    monkeypatch.setattr(prepare, "RANGE", 1000)
+
+
+def test_word_names_the_category_and_else_the_file(tmp_path):
+    source = write(tmp_path / "in", cat=[row(dot(1, 1)), row(dot(2, 2), word="dog")])
+    prepare.prepare([source], tmp_path / "s", "cat,dog", jobs=1)
+    assert Store.open(tmp_path / "s").label.tolist() == [0, 1]
+
+
+def test_rows_of_other_categories_are_counted_and_left_out(tmp_path):
+    source = write(tmp_path / "in", mixed=[row(word="cat"), row(word="dog"), row(word="owl")])
+    counts = prepare.prepare([source], tmp_path / "s", "dog", jobs=1).manifest.counts
+    assert (counts.rows, counts.kept, counts.other, counts.rejected) == (3, 1, 2, {})
+
+
+def test_official_layout_is_found_and_other_categories_are_not_read(tmp_path):
+    (tmp_path / "full").mkdir()
+    write(tmp_path / "full" / "simplified", cat=[row()], dog="no JSON at all")
+    assert prepare.prepare([tmp_path], tmp_path / "s", "cat", jobs=1).manifest.counts.rows == 1
+
+
+@pytest.mark.usefixtures("small_ranges")
+def test_bytes_do_not_depend_on_the_jobs_nor_on_where_files_are_cut(tmp_path, monkeypatch):
+    source = write(tmp_path / "in", cat=many(60), dog=many(40, 1))
+    prepare.prepare([source], tmp_path / "a", "cat,dog", jobs=1)
+    prepare.prepare([source], tmp_path / "b", "cat,dog", jobs=2)
+    monkeypatch.setattr(prepare, "RANGE", 1 << 20)
+    prepare.prepare([source], tmp_path / "c", "cat,dog", jobs=1)
+    assert checksums(tmp_path / "a") == checksums(tmp_path / "b") == checksums(tmp_path / "c")
+    assert len(Store.open(tmp_path / "a")) == 100
+
+
+@pytest.mark.parametrize("size", range(1, 40, 3))
+def test_every_row_is_read_once_wherever_a_file_is_cut(tmp_path, monkeypatch, size):
+    monkeypatch.setattr(prepare, "RANGE", size)
+    drawings = [dot(i, i) for i in range(5)]
+    source = write(tmp_path / "in", cat="\r\n\n".join(row(drawing) for drawing in drawings))
+    prepare.prepare([source], tmp_path / "s", "cat", jobs=1)
+    assert Store.open(tmp_path / "s").packed.unpack() == drawings
+
+
+def test_parts_of_a_shard_join_to_the_same_store(tmp_path, monkeypatch):
+    source = write(tmp_path / "in", cat=many(50))
+    prepare.prepare([source], tmp_path / "a", "cat", jobs=1)
+    monkeypatch.setattr(shards, "BATCH", 7)
+    monkeypatch.setattr(shards, "PART", 10)
+    prepare.prepare([source], tmp_path / "b", "cat", jobs=1)
+    assert checksums(tmp_path / "a") == checksums(tmp_path / "b")
+
+
+@pytest.mark.usefixtures("small_ranges")
+def test_bad_rows_are_counted_by_reason_and_described(tmp_path):
+    rows = many(100)
+    rows[70], rows[80], rows[90] = row([]), rows[80][:-5], row([[[300], [0]]])
+    source = write(tmp_path / "in", cat=rows)
+    summary = prepare.prepare([source], tmp_path / "s", "cat", jobs=1, max_reject_share=0.03)
+    counts = summary.manifest.counts
+    assert counts.rejected == {"empty": 1, "range": 1, "truncated": 1}
+    assert (counts.rows, counts.kept) == (100, 97)
+    told = [json.loads(line) for line in (tmp_path / "s/rejects.ndjson").read_text().splitlines()]
+    assert [(one["line"], one["reason"], one["path"]) for one in told] == [
+        (71, "empty", "$.drawing"),
+        (81, "truncated", "$"),
+        (91, "range", "$.drawing[0][0][0]"),
+    ]
+    assert {one["file"] for one in told} == {str(source / "cat.ndjson")}
+
+
+def test_too_many_bad_rows_are_bad_data_and_a_higher_share_goes_on(tmp_path):
+    source = write(tmp_path / "in", cat=[*many(9), "{"])
+    with pytest.raises(DataError, match=r"1 of 10 rows are bad.*the first: .*cat.ndjson:10: trunc"):
+        prepare.prepare([source], tmp_path / "s", "cat", jobs=1)
+    with pytest.raises(UserError, match="no store here"):
+        Store.open(tmp_path / "s")
+    prepare.prepare([source], tmp_path / "s", "cat", jobs=1, max_reject_share=0.1)
+    assert len(Store.open(tmp_path / "s")) == 9
+
+
+def test_first_of_two_equal_drawings_is_kept(tmp_path):
+    source = write(
+        tmp_path / "in",
+        cat=[row(dot(1, 1), key_id="5"), row(dot(2, 2)), row(dot(1, 1)), row(dot(2, 2))],
+        dog=[row(dot(3, 3), key_id="5"), row(dot(2, 2)), row(dot(4, 4))],
+    )
+    counts = prepare.prepare([source], tmp_path / "s", "cat,dog", jobs=1).manifest.counts
+    store = Store.open(tmp_path / "s")
+    assert counts.duplicates == {"key_id": 1, "strokes": 2} and counts.kept == 4
+    assert store.packed.unpack() == [dot(1, 1), dot(2, 2), dot(2, 2), dot(4, 4)]
+    assert store.label.tolist() == [0, 0, 1, 1]
+
+
+def test_equal_strokes_in_two_categories_share_the_hash_so_that_no_split_parts_them(tmp_path):
+    source = write(tmp_path / "in", cat=[row(key_id="5")], dog=[row(key_id="6"), row(dot(1, 1))])
+    prepare.prepare([source], tmp_path / "s", "cat,dog", jobs=1)
+    hash = Store.open(tmp_path / "s").hash
+    assert hash[0] == hash[1] != hash[2]
+
+
+def test_duplicates_are_those_a_set_finds():
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 3, 500).astype(np.uint16)
+    key_id = rng.integers(0, 300, 500).astype(np.uint64) * (rng.random(500) < 0.5)
+    strokes = rng.choice(rng.integers(0, 2**64, 200, np.uint64), 500)
+    keep, hash, duplicates = prepare.unique(label, key_id.astype(np.uint64), strokes)
+    keys, drawn, expected = set(), set(), np.zeros(500, bool)
+    for i, (a, b, c) in enumerate(zip(label, key_id, strokes, strict=True)):
+        if b and b in keys:
+            continue
+        keys.add(b)
+        expected[i] = (a, c) not in drawn
+        drawn.add((a, c))
+    assert np.array_equal(keep, expected)
+    assert sum(duplicates.values()) == 500 - keep.sum()
+    of_strokes = {}
+    assert all(
+        of_strokes.setdefault(s, h) == h for s, h in zip(strokes[keep], hash[keep], strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("categories", "words"),
+    [
+        ("cat,dgo", "category 'dgo': the sources hold no drawing of it; did you mean 'dog'"),
+        ("cat,owl", "category 'owl': the sources hold no drawing of it$"),
+    ],
+)
+def test_category_without_drawings_is_named_with_what_was_meant(tmp_path, categories, words):
+    source = write(tmp_path / "in", mixed=[row(word="cat"), row(word="dog")])
+    with pytest.raises(UserError, match=words):
+        prepare.prepare([source], tmp_path / "s", categories, jobs=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("nowhere", "nowhere: no such file or folder"), ("empty", "no files of drawings here")],
+)
+def test_source_without_files_is_refused(tmp_path, name, words):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=words):
+        prepare.prepare([tmp_path / name], tmp_path / "s", "cat", jobs=1)
+
+
+def test_second_call_changes_nothing_and_other_categories_are_refused(tmp_path):
+    source = write(tmp_path / "in", cat=[row()], dog=[row(dot(1, 1))])
+    first = prepare.prepare([source], tmp_path / "s", "cat,dog", jobs=1)
+    before = checksums(tmp_path / "s")
+    assert prepare.prepare([source], tmp_path / "s", "cat,dog", jobs=1) == first
+    assert checksums(tmp_path / "s") == before
+    with pytest.raises(UserError, match="holds a store of other files or categories; name another"):
+        prepare.prepare([source], tmp_path / "s", "dog,cat", jobs=1)
+
+
+@pytest.mark.usefixtures("small_ranges")
+def test_finished_shards_are_not_made_again_and_a_damaged_one_is(tmp_path):
+    source = write(tmp_path / "in", cat=many(60))
+    prepare.prepare([source], tmp_path / "a", "cat", jobs=1)
+    work = tmp_path / "b" / ".work"
+    with pytest.raises(DataError):  # stops when all shards are made
+        prepare.prepare(
+            [write(tmp_path / "in2", cat=[*many(60), "{"])], tmp_path / "b", "cat", jobs=1
+        )
+    made = {file.name: file.stat().st_mtime_ns for file in work.glob("0*.npz")}
+    first = work / min(made)
+    first.write_bytes(first.read_bytes()[:-1] + b"x")
+    prepare.prepare([tmp_path / "in2"], tmp_path / "b", "cat", jobs=1, max_reject_share=1)
+    a, b = checksums(tmp_path / "a"), checksums(tmp_path / "b")
+    assert len(made) > 5 and a["points.npy"] == b["points.npy"]
+    assert not work.exists()
+
+
+def test_two_runs_do_not_write_one_store(tmp_path):
+    source = write(tmp_path / "in", cat=[row()])
+    with (
+        files.locked(tmp_path / "s" / ".work"),
+        pytest.raises(UserError, match="another run writes here"),
+    ):
+        prepare.prepare([source], tmp_path / "s", "cat", jobs=1)
+
+
+def test_table_tells_what_became_of_the_rows(tmp_path):
+    source = write(tmp_path / "in", cat=[row(), row(), "{", row(word="dog")])
+    summary = prepare.prepare([source], tmp_path / "s", "cat", jobs=1, max_reject_share=1)
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(summary.table())
+    words = " ".join(console.export_text().replace("│", "").split())
+    for cell in (
+        "read 4",
+        f"rejected, truncated: {formats.REASONS['truncated']} 1",
+        "duplicates, same strokes 1",
+        "of other categories 1",
+        "kept, of 1 categories 1",
+    ):
+        assert cell in words
+
+
+RUN = """
+import sys
+from dsnjax.data import prepare
+if __name__ == "__main__":
+    prepare.RANGE = 1000
+    prepare.prepare([sys.argv[1]], sys.argv[2], "cat", jobs=2)
+"""
+
+
+@pytest.mark.fault
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_ranges")
+def test_killed_at_any_moment_it_ends_with_the_same_bytes(tmp_path):
+    source = write(tmp_path / "in", cat=many(800))
+    (tmp_path / "run.py").write_text(RUN)
+    store = tmp_path / "store"
+    command = [sys.executable, str(tmp_path / "run.py"), str(source), str(store)]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    for goal in (1, 30):  # shards to wait for before the kill
+        with subprocess.Popen(command, env=environment, start_new_session=True) as run:
+            while run.poll() is None and len(list(store.glob(".work/0*.json"))) < goal:
+                time.sleep(0.01)
+            run.send_signal(signal.SIGKILL)
+    assert not (store / "manifest.json").exists()
+    subprocess.run(command, env=environment, check=True)
+    prepare.prepare([source], tmp_path / "whole", "cat", jobs=1)
+    assert checksums(store) == checksums(tmp_path / "whole")
+
+
+@pytest.mark.real
+def test_real_drawings_become_a_small_sound_store(quickdraw, tmp_path):
+    summary = prepare.prepare([quickdraw], tmp_path / "s", "bed,The Eiffel Tower", jobs=1)
+    store = Store.open(tmp_path / "s")
+    store.verify()
+    store.packed.check()
+    size = sum(file.stat().st_size for file in (tmp_path / "s").glob("*.npy"))
+    assert summary.manifest.counts.rejected == {} and size / len(store) <= 150
