@@ -1,0 +1,134 @@
+"""A model to use: a folder with weights, config, categories and a card, made from a run.
+
+weights.safetensors   params and statistics, float16 by default; nothing in it is code
+config.json           the part of the config that shapes the network and its inputs
+categories.txt        one name a line, in label order
+README.md             the card: what it is, what it was trained on, how well it does
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from dsnjax import __version__, config, state
+from dsnjax.errors import CheckpointError, UserError
+from dsnjax.workdir import Workdir
+
+PRETRAINED = Path(__file__).parent / "pretrained"
+
+
+class Recipe(config.Section):
+    """What must be known besides the weights: the network's sizes, and how drawings are shown."""
+
+    version: int = 1
+    """Layout of the bundle."""
+    model: config.Model
+    data: config.Data
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A network with its weights, ready to read drawings."""
+
+    recipe: Recipe
+    categories: tuple[str, ...]
+    network: state.Network
+    params: state.Arrays
+    statistics: state.Arrays
+
+
+def from_workdir(workdir: Workdir) -> Bundle:
+    """The best checkpoint of a run. Raises CheckpointError where there is none."""
+    run = workdir.config()
+    categories = workdir.store().categories
+    network, trained = workdir.restore(len(categories))
+    data = run.data.model_copy(update={"store": None})
+    recipe = Recipe(model=run.model, data=data)
+    return Bundle(recipe, categories, network, trained.params, trained.statistics)
+
+
+def read(folder: Path) -> Bundle:
+    """A bundle from its folder.
+
+    Raises:
+        UserError: no bundle there, or one of a newer version.
+        CheckpointError: its weights cannot be read or do not fit its config.
+    """
+    try:
+        values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        categories = tuple((folder / "categories.txt").read_text(encoding="utf-8").splitlines())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}: no model here ({error}); make one: dsnjax bundle") from error
+    if values.get("version") != 1:
+        raise UserError(
+            f"{folder}: layout {values.get('version')}, dsnjax {__version__} reads 1; upgrade it"
+        )
+    recipe = config.check(Recipe, values)
+    try:
+        arrays = load_file(folder / "weights.safetensors")
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{folder}/weights.safetensors: {error}") from error
+    parts: dict[str, state.Arrays] = {"params": {}, "statistics": {}}
+    for name, array in arrays.items():
+        part, _, path = name.partition("/")
+        parts[part][path] = jnp.asarray(array, jnp.float32)
+    network = state.network(recipe.model, len(categories))
+    return Bundle(recipe, categories, network, parts["params"], parts["statistics"])
+
+
+def write(model: Bundle, folder: Path, card: str, dtype: str = "float16") -> None:
+    """Writes a bundle. Raises UserError where the folder holds something else."""
+    if folder.exists() and any(folder.iterdir()) and not (folder / "config.json").is_file():
+        raise UserError(f"{folder}: not empty and no bundle; give a new --dest")
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = {
+        f"{part}/{name}": np.asarray(array, dtype)
+        for part in ("params", "statistics")
+        for name, array in getattr(model, part).items()
+    }
+    save_file(arrays, folder / "weights.safetensors")
+    recipe = model.recipe.model_dump(mode="json")
+    (folder / "config.json").write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
+    text = "".join(f"{name}\n" for name in model.categories)
+    (folder / "categories.txt").write_text(text, encoding="utf-8")
+    (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def card(workdir: Workdir, model: Bundle) -> str:
+    """The model card of a run: data, figures, the command that made it."""
+    file = workdir.path / "evaluation.json"
+    if not file.is_file():
+        raise CheckpointError(f"{workdir.path}: not evaluated; run dsnjax evaluate there first")
+    figures = json.loads(file.read_text(encoding="utf-8"))
+    weights = sum(array.size for array in model.params.values())
+    worst = sorted(figures["per_category"].items(), key=lambda item: item[1]["map3"])[:5]
+    weak = ", ".join(f"{name} {own['map3']:.3f}" for name, own in worst)
+    made_up = workdir.config().data.store is None
+    source = (
+        "made-up drawings of dsnjax"
+        if made_up
+        else "drawings of the Quick, Draw! Dataset by Google, Inc., CC BY 4.0, modified"
+    )
+    return f"""# A Deep Sketch Network for {len(model.categories)} categories
+
+{weights:,} weights; reads drawings made of strokes and names what is drawn.
+
+| | |
+|---|---|
+| trained on | {source} |
+| MAP@3 | {figures["map3"]:.4f} |
+| accuracy | {figures["accuracy"]:.4f} |
+| measured on | {figures["drawings"]:,} drawings of the {figures["split"]} split |
+| noise filter | {figures["noise_filter"]} |
+| hardest | {weak} (MAP@3) |
+
+Use it: `dsnjax predict --model FOLDER drawings.ndjson`.
+
+It always names one of its categories, whatever is drawn, and knows only the ways of drawing
+that its training drawings show.
+"""

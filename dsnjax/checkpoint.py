@@ -1,0 +1,187 @@
+"""Train states on disk: saved behind the steps, verified by SHA-256, the latest and best kept.
+
+A step is a folder that Orbax commits by renaming it, and beside it, written last, a manifest
+with the SHA-256 of every file in it. Orbax itself loads a flipped bit without a word; here a step
+counts only while its manifest verifies, and the step before it is used instead.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import shutil
+import sys
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from orbax.checkpoint import v1 as ocp
+
+from dsnjax.errors import CheckpointError, Interrupted, UserError
+from dsnjax.state import TrainState
+
+LATEST = 2  # steps kept besides the best one; the older serves where the newer is damaged
+
+
+class Checkpoints:
+    """The steps saved in one folder. Use as a context: leaving it waits for the last save."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder.absolute()  # Orbax takes no relative paths
+        self._thread = ThreadPoolExecutor(1, "checkpoint")
+        self._saving: Future | None = None
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        self._thread.shutdown(wait=True)
+        if kind is None:
+            self.check(wait=True)
+
+    def steps(self) -> list[int]:
+        """Steps with a manifest, oldest first; read from disk each time."""
+        return sorted(int(path.stem) for path in self.folder.glob("*.json"))
+
+    def save(self, state: TrainState, map3: float | None = None) -> None:
+        """Saves a state in the background; its arrays may be donated as soon as this returns.
+
+        Args:
+            map3: MAP@3 on the validation split, where it was measured at this step.
+
+        Raises:
+            Interrupted: the save before this one failed; the last good step is still there.
+        """
+        self.check(wait=True)
+        step = int(state.step)
+        if step in self.steps() and map3 is None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with _quiet():
+            response = ocp.save_async(self._place(step), state, overwrite=True)
+        self._saving = self._thread.submit(self._commit, response, state.params, step, map3)
+
+    def check(self, *, wait: bool = False) -> None:
+        """Raises Interrupted as soon as a save behind the steps is known to have failed."""
+        if self._saving is None or not (wait or self._saving.done()):
+            return
+        saving, self._saving = self._saving, None
+        try:
+            saving.result()
+        except (OSError, ValueError) as error:  # Orbax reports a full disk as a ValueError
+            for left in self.folder.glob("*.orbax-checkpoint-tmp*"):
+                shutil.rmtree(left, ignore_errors=True)
+            what = " ".join(str(error).split())[:200]
+            raise Interrupted(
+                f"{self.folder}: saving a checkpoint failed: {what}; "
+                f"step {max(self.steps(), default=0)} is intact, make room and start again"
+            ) from error
+
+    def best(self) -> int:
+        """The step with the highest validation MAP@3, or the newest where none was measured."""
+        steps = self.steps()
+        if not steps:
+            raise CheckpointError(f"{self.folder}: no checkpoint; train there first")
+        scored = [step for step in steps if self._manifest(step)["map3"] is not None]
+        return max(scored, key=lambda step: self._manifest(step)["map3"], default=steps[-1])
+
+    def newest(self, like: TrainState) -> TrainState | None:
+        """The newest step that verifies, or None in a folder without any.
+
+        Args:
+            like: the wanted state as shapes with shardings.
+
+        Raises:
+            CheckpointError: there are steps, and every one of them is damaged.
+        """
+        for step in reversed(self.steps()):
+            if fault := self.fault(step):
+                print(f"{self.folder}: step {step} skipped: {fault}", file=sys.stderr)
+            else:
+                return self.restore(step, like)
+        if self.steps():
+            raise CheckpointError(f"{self.folder}: every checkpoint is damaged; train afresh")
+        return None
+
+    def restore(self, step: int, like: TrainState) -> TrainState:
+        """One step, verified, as `like` says it lies on the devices.
+
+        Raises:
+            CheckpointError: the step is damaged.
+            UserError: it was made for another network; names the parameter and both shapes.
+        """
+        if fault := self.fault(step):
+            raise CheckpointError(f"{self._place(step)}: {fault}; train on to make a good one")
+        there = self._manifest(step)["parameters"]
+        for name, wanted in _shapes(like.params).items():
+            if there.get(name) != wanted:
+                raise UserError(
+                    f"{self._place(step)}: {name} is {there.get(name, 'absent')} there, the config "
+                    f"wants {wanted}; use the --model values it was trained with"
+                )
+        with _quiet():
+            return ocp.load(self._place(step), like)
+
+    def fault(self, step: int) -> str:
+        """What is wrong with a step, or nothing."""
+        try:
+            files = self._manifest(step)["files"]
+        except (OSError, ValueError, KeyError):
+            return "its manifest cannot be read"
+        for name, digest in files.items():
+            path = self._place(step) / name
+            if not path.is_file():
+                return f"{name} is missing"
+            if _sha256(path) != digest:
+                return f"{name} has changed since it was written"
+        return ""
+
+    def _commit(self, response: Any, params: Any, step: int, map3: float | None) -> None:
+        """Waits for Orbax, writes the manifest, drops the steps that are no longer kept."""
+        response.result()
+        place = self._place(step)
+        files = sorted(path for path in place.rglob("*") if path.is_file())
+        manifest = {
+            "step": step,
+            "map3": map3,
+            "parameters": _shapes(params),
+            "files": {str(path.relative_to(place)): _sha256(path) for path in files},
+        }
+        draft = self.folder / f"{step}.json.tmp"
+        with draft.open("w", encoding="utf-8") as file:
+            json.dump(manifest, file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self.folder / f"{step}.json")
+        kept = {*self.steps()[-LATEST:], self.best()}
+        for old in set(self.steps()) - kept:
+            (self.folder / f"{old}.json").unlink()
+            shutil.rmtree(self._place(old), ignore_errors=True)
+
+    def _place(self, step: int) -> Path:
+        return self.folder / str(step)
+
+    def _manifest(self, step: int) -> dict[str, Any]:
+        return json.loads((self.folder / f"{step}.json").read_text(encoding="utf-8"))
+
+
+def _shapes(params: dict[str, Any]) -> dict[str, str]:
+    return {name: f"{leaf.dtype}{list(leaf.shape)}" for name, leaf in sorted(params.items())}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Orbax and absl speak of every save; a failure is told in our own words."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,163 @@
+"""The commands of dsnjax: what each can be told, and what it then does and prints.
+
+jax is loaded by the commands that compute, when they run.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from dsnjax import config
+from dsnjax.config import Count, Section, Share
+from dsnjax.errors import DataError, UserError
+
+Files = tyro.conf.Positional[tuple[str, ...]]
+
+
+class Train(config.Config):
+    """Train a network and evaluate it; started again, go on from the last checkpoint.
+
+    Example: dsnjax train --config dsn_plus --data.store S --workdir runs/a
+    """
+
+    config: str | None = None
+    """A preset (see configs/) or a YAML file; options given beside it win."""
+    workdir: Path | None = None
+    """Folder of the run; by default runs/ and the name of the config."""
+
+    def execute(self) -> None:
+        from dsnjax.train import train
+        from dsnjax.workdir import Workdir
+
+        workdir = Workdir(self.workdir or Path("runs") / Path(self.config or "default").stem)
+        values = self.model_dump(exclude={"config", "workdir"})
+        figures = train(config.check(config.Config, values), workdir)
+        print(headline(figures, workdir.path))
+
+
+class Prepare(Section):
+    """Read drawings into a store that training reads fast.
+
+    Example: dsnjax prepare drawings/ --store S --categories cat,dog
+    """
+
+    sources: Files = ()
+    """Files of simplified ndjson, or folders of them."""
+    store: Path
+    """Folder to write."""
+    categories: str = "all345"
+    """A preset (quickdraw40, paper40, all345), a file of names, or names with commas."""
+    jobs: Count = 2
+    """Processes that read."""
+    max_reject_share: Share = 0.01
+    """More bad rows than this share end in exit code 3."""
+
+    def execute(self) -> None:
+        from dsnjax.data import categories, prepare
+
+        if not self.sources:
+            raise UserError("prepare: no SOURCE; name files or folders of .ndjson")
+        prepare.prepare(
+            [Path(source) for source in self.sources],
+            self.store,
+            categories.read(self.categories),
+            jobs=self.jobs,
+            max_reject_share=self.max_reject_share,
+        )
+
+
+class Evaluate(Section):
+    """Measure the best checkpoint of a run on drawings it was not trained on.
+
+    Example: dsnjax evaluate --workdir runs/a
+    """
+
+    workdir: Path
+    """Folder of the run."""
+
+    def execute(self) -> None:
+        from dsnjax.evaluate import evaluate
+        from dsnjax.workdir import Workdir
+
+        print(headline(evaluate(Workdir(self.workdir)), self.workdir))
+
+
+class Bundle(Section):
+    """Make a model to use out of a run: weights, categories and a card, without the drawings.
+
+    Example: dsnjax bundle --workdir runs/a --dest models/a
+    """
+
+    workdir: Path
+    """Folder of the run."""
+    dest: Path
+    """Folder to write."""
+
+    def execute(self) -> None:
+        from dsnjax import bundle
+        from dsnjax.workdir import Workdir
+
+        workdir = Workdir(self.workdir)
+        model = bundle.from_workdir(workdir)
+        bundle.write(model, self.dest, bundle.card(workdir, model))
+        size = sum(file.stat().st_size for file in self.dest.iterdir())
+        print(f"{self.dest}: {len(model.categories)} categories, {size / 2**20:.2f} MiB")
+
+
+class Predict(Section):
+    """Name drawings: one answer for every row, in order.
+
+    Example: dsnjax predict --workdir runs/a drawings.ndjson
+    """
+
+    files: Files = ("-",)
+    """Files of ndjson, each row with a `drawing`; - or nothing reads standard input."""
+    workdir: Path | None = None
+    """Folder of a run."""
+    model: Path | None = None
+    """Folder made by dsnjax bundle; without either, the model that ships with dsnjax."""
+    top: Count = 3
+    """How many names for each drawing."""
+
+    def execute(self) -> None:
+        if self.workdir and self.model:
+            raise UserError("predict: --workdir and --model are both given; want one")
+        from dsnjax import predict
+
+        answers = predict.rows(predict.Recognizer(self.workdir or self.model), self.files, self.top)
+        bad = total = 0
+        for total, answer in enumerate(answers, 1):  # noqa: B007
+            bad += "error" in answer
+            print(table_row(answer) if sys.stdout.isatty() else json.dumps(answer))
+        if bad:
+            print(f"{bad} of {total} rows could not be read", file=sys.stderr)
+        if bad and bad == total:
+            raise DataError("predict: no row could be read; want rows with a simplified drawing")
+
+
+COMMANDS: dict[str, type[Section]] = {
+    "train": Train,
+    "prepare": Prepare,
+    "evaluate": Evaluate,
+    "bundle": Bundle,
+    "predict": Predict,
+}
+
+
+def headline(figures: dict[str, Any], workdir: Path) -> str:
+    """The figures of a run on one line."""
+    return (
+        f"{figures['split']}: MAP@3 {figures['map3']:.4f}, accuracy {figures['accuracy']:.4f}, "
+        f"{figures['drawings']:,} drawings, step {figures['step']} ({workdir}/evaluation.json)"
+    )
+
+
+def table_row(answer: dict[str, Any]) -> str:
+    """An answer of predict for a person."""
+    if "error" in answer:
+        return f"{'-':>20}  {answer['error']}"
+    names = "  ".join(f"{one['category']} {one['probability']:.0%}" for one in answer["top"])
+    return f"{answer['key_id'] or '-':>20}  {names}"

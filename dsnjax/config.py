@@ -1,0 +1,322 @@
+"""The schema of a run: a preset or YAML file, then flags, into one frozen, checked `Config`.
+
+Flags and files pass the same check, so `--optim.learning-rate -1` and `learning_rate: -1`
+in a file are answered with the same words.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+
+import tyro
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+
+from dsnjax import presets
+from dsnjax.errors import UserError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Widths = Annotated[tuple[Count, ...], Field(min_length=1)]
+POSITIONAL = get_args(tyro.conf.Positional[str])[1]
+
+
+class Section(BaseModel):
+    """A part of the config: frozen, no unknown names, no NaN, field docstrings are the help."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class Noise(Section):
+    """Section 3.4 of the paper: drawings of unusual entropy are unfinished or scribbled over."""
+
+    filter: Literal["none", "train", "all"] = "train"
+    """Which splits lose their noise: none, train (tests stay honest) or all (the paper's way)."""
+    low: Share = 0.05
+    """Drawings whose entropy lies below this percentile of their category are dropped."""
+    high: Share = 0.95
+    """... and above this one."""
+
+    @model_validator(mode="after")
+    def ordered(self) -> "Noise":
+        if self.low >= self.high:
+            raise ValueError(f"want low < high, got {self.low} and {self.high}")
+        return self
+
+
+class Split(Section):
+    """Shares of the drawings kept from training; the rest is trained on."""
+
+    valid: Share = 0.05
+    """Share of the drawings that chooses the best checkpoint."""
+    test: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the drawings that is looked at once, at the end."""
+
+    @model_validator(mode="after")
+    def leaves_some(self) -> "Split":
+        if self.valid + self.test >= 1:
+            raise ValueError(
+                f"valid={self.valid} and test={self.test} leave nothing to train on; "
+                "want a sum below 1"
+            )
+        return self
+
+
+class Data(Section):
+    """Drawings and how they are shown to the network."""
+
+    store: Path | None = None
+    """Folder made by `dsnjax prepare`; none: made-up drawings, written into the work directory."""
+    made_up: Count = 700
+    """Made-up drawings in each category, where there is no store."""
+    batch_size: Count = 256
+    """Drawings in a step, over all devices."""
+    image_size: Annotated[int, Field(ge=16, le=512)] = 96
+    """Height and width of the image in pixels."""
+    thickness: Annotated[float, Field(ge=0.5, le=32)] = 2.0
+    """Thickness of a stroke in pixels of the image."""
+    length: Annotated[int, Field(ge=8, le=4096)] = 128
+    """Points the RNN is shown; what a drawing has beyond them only its image shows."""
+    flip: bool = True
+    """Mirror every other drawing, its points and so its image, while training."""
+    threads: Annotated[int, Field(ge=0, le=64)] = 1
+    """Threads that draw ahead of the step; 0 draws between the steps."""
+    noise: Noise = Noise()
+    split: Split = Split()
+
+
+class CNN(Section):
+    """Residual branch over the image."""
+
+    stem: Annotated[int, Field(ge=1, le=8)] = 2
+    """Side of the square of pixels that the first convolution reads as one token."""
+    widths: Widths = (32, 64, 128, 256)
+    """Features of each stage; every stage after the first halves height and width."""
+    blocks: Widths = (1, 1, 1, 1)
+    """Residual blocks in each stage."""
+
+    @model_validator(mode="after")
+    def paired(self) -> "CNN":
+        if len(self.widths) != len(self.blocks):
+            raise ValueError(
+                f"widths={self.widths} and blocks={self.blocks} name "
+                f"{len(self.widths)} and {len(self.blocks)} stages; want one of each a stage"
+            )
+        return self
+
+
+class RNN(Section):
+    """Branch over the points: 1-D convolutions, then an LSTM (section 5.2 of the paper)."""
+
+    widths: Widths = (48, 64, 96)
+    """Features of each 1-D convolution."""
+    kernels: Widths = (5, 5, 3)
+    """Points each convolution sees."""
+    strides: Widths = (1, 1, 1)
+    """Points each convolution moves on; above 1 the LSTM has fewer steps to take."""
+    hidden: Count = 256
+    """Hidden state of the LSTM, in each direction."""
+    bidirectional: bool = True
+    """Read the points from the end as well."""
+
+    @model_validator(mode="after")
+    def paired(self) -> "RNN":
+        if not len(self.widths) == len(self.kernels) == len(self.strides):
+            raise ValueError(
+                f"widths={self.widths}, kernels={self.kernels} and strides={self.strides} "
+                "differ in length; want one of each a convolution"
+            )
+        return self
+
+
+class Model(Section):
+    """Deep Sketch Network: both branches, attention over their tokens, a linear head."""
+
+    cnn: CNN = CNN()
+    rnn: RNN = RNN()
+    width: Count = 256
+    """Features of a token when the branches meet."""
+    heads: Count = 4
+    """Attention heads; each sums all tokens by its own weights."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of features dropped in the RNN and before the head, while training."""
+
+
+class Loss(Section):
+    """Cross entropy + alpha * center loss + auxiliary * cross entropy of each branch alone."""
+
+    alpha: Annotated[float, Field(ge=0)] = 0.01
+    """Weight of the center loss (section 4.3); 0 trains without it: DSN, above 0: DSN+."""
+    center_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    """How much of a center stays when a batch moves it."""
+    auxiliary: Annotated[float, Field(ge=0)] = 0.3
+    """Weight of the branches' own losses; without them one branch can starve the other."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the label spread over all categories."""
+
+
+class Optim(Section):
+    """AdamW, gradients clipped, with a warm-up and a cosine down to zero."""
+
+    learning_rate: Positive = 1e-3
+    """Peak of the schedule."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """Decay of kernels; biases and norms are left alone."""
+    warmup: Share = 0.05
+    """Share of the steps in which the rate climbs to its peak."""
+    clip: Positive = 1.0
+    """Largest norm of the gradient."""
+
+
+class Run(Section):
+    """How long to train and what to keep."""
+
+    epochs: Count = 10
+    """Times every training drawing is seen."""
+    checkpoint_every: Count = 500
+    """Steps between checkpoints; the end of an epoch saves as well."""
+    log_every: Count = 20
+    """Steps between lines of metrics.jsonl."""
+
+
+class Config(Section):
+    """Train and evaluate a Deep Sketch Network."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Root of all randomness: weights, order, flips, dropout."""
+    data: Data = Data()
+    model: Model = Model()
+    loss: Loss = Loss()
+    optim: Optim = Optim()
+    run: Run = Run()
+
+
+Schema = TypeVar("Schema", bound=Section)
+
+
+def load(name: str) -> dict[str, Any]:
+    """Values of a preset (`dsn_plus`) or a YAML file (`configs/mine.yaml`), unchecked.
+
+    Raises:
+        UserError: no such preset or file, or no mapping in it.
+    """
+    path = Path(name)
+    if not path.suffix:
+        known = {file.stem: file for file in sorted(presets.folder().glob("*.yaml"))}
+        if name not in known:
+            raise UserError(f"--config {name}: no such preset{nearest(name, known)}")
+        path = known[name]
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise UserError(f"--config {path}: {error.strerror}; give a preset or a file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        what = " ".join(str(error).split())
+        raise UserError(f"--config {path}: not YAML: {what}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"--config {path}: holds {type(values).__name__}; want sections of values")
+    return values
+
+
+def check(schema: type[Schema], values: dict[str, Any]) -> Schema:
+    """Values into a frozen section, or one line that names the value, its bounds and the way out.
+
+    Raises:
+        UserError: for the first value that is unknown or out of bounds.
+    """
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            parent = ".".join(str(part) for part in first["loc"][:-1])
+            known = [path for path, _ in fields(schema) if path.rpartition(".")[0] == parent]
+            known += [path.rpartition(".")[0] for path, _ in fields(schema)]
+            message = f"no such setting{nearest(where, known)}"
+        elif first["type"] == "missing":
+            message = f"wants a value: --{where.replace('_', '-')}; see --help"
+        elif first["type"] != "value_error":
+            message = f"got {first['input']!r}; {message[0].lower()}{message[1:]}"
+        raise UserError(f"{where}: {message}") from error
+
+
+def parse(schema: type[Schema], argv: list[str], values: dict[str, Any] | None = None) -> Schema:
+    """Command-line words over `values` into a checked section.
+
+    `--a.b-c V` sets field `b_c` of section `a`; `--a.flag` and `--a.no-flag` set a boolean; words
+    without a flag fill the field marked `tyro.conf.Positional`.
+
+    Raises:
+        UserError: an unknown flag (with its nearest name), a missing or refused value.
+    """
+    merged = dict(values or {})
+    known = dict(fields(schema))
+    words, loose = list(argv), []
+    while words:
+        word = words.pop(0)
+        if not word.startswith("--"):
+            loose.append(word)
+            continue
+        flag, equals, value = word.partition("=")
+        path = flag.removeprefix("--").replace("-", "_")
+        positive = re.sub(r"(^|\.)no_", r"\1", path)
+        if path in known:
+            _put(merged, path, value if equals else _take(flag, known[path], words))
+        elif positive in known and known[positive].annotation is bool:
+            _put(merged, positive, False)
+        else:
+            options = ["--" + name.replace("_", "-") for name in known]
+            raise UserError(f"{flag}: no such option{nearest(flag, options)}")
+    if loose:
+        place = [path for path, field in known.items() if POSITIONAL in field.metadata]
+        if not place:
+            raise UserError(f"{loose[0]}: not expected here; options begin with --")
+        merged[place[0]] = loose
+    return check(schema, merged)
+
+
+def fields(schema: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Dotted path and definition of every value of a schema, sections opened."""
+    for name, field in schema.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from fields(field.annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name, field
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown word: the nearest known one, else some of them."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; nearest is {close[0]}" if close else f"; known are {', '.join(sorted(known)[:12])}"
+
+
+def _take(flag: str, field: FieldInfo, words: list[str]) -> Any:
+    """The value or values that belong to a flag, taken off `words`."""
+    if field.annotation is bool:
+        return True
+    several = get_origin(field.annotation) is tuple
+    given = []
+    while words and not words[0].startswith("--") and (several or not given):
+        given.append(words.pop(0))
+    if not given:
+        raise UserError(f"{flag}: wants a value")
+    if several:
+        return given
+    optional = type(None) in get_args(field.annotation)
+    return None if optional and given[0].lower() == "none" else given[0]
+
+
+def _put(values: dict[str, Any], path: str, value: Any) -> None:
+    *sections, name = path.split(".")
+    for section in sections:
+        values[section] = dict(values.get(section) or {})
+        values = values[section]
+    values[name] = value

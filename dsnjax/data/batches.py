@@ -1,0 +1,135 @@
+"""A store and a config in, whole global batches of images and points out.
+
+The batch of step s is a pure function of (seed, s): the drawings stand in one endless row,
+epoch after epoch, each epoch a permutation seeded by (seed, epoch), and step s takes the s-th
+`batch_size` of them. So any step can be reached at once, every drawing comes once an epoch, and
+the position of the data is the step itself.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import grain
+import numpy as np
+
+import raster
+from dsnjax import config
+from dsnjax.data import noise, split
+from dsnjax.data.store import Store
+
+Batch = dict[str, np.ndarray]
+
+
+def rows(store: Store, data: config.Data) -> dict[str, np.ndarray]:
+    """The rows of the store in each split (`train`, `valid`, `test`), noise removed as asked.
+
+    With `noise.filter` all, drawings are filtered first and split afterwards, the paper's way;
+    with train, only those that are trained on, so that the figures are of all drawings.
+    """
+    member = split.split(store.hash, data.split.valid, data.split.test)
+    keep = noise.keep_mask(store.entropy, store.label, data.noise.low, data.noise.high)
+    filtered = {"none": (), "train": ("train",), "all": split.NAMES}[data.noise.filter]
+    return {
+        name: np.flatnonzero((member == code) & (keep | (name not in filtered)))
+        for code, name in enumerate(split.NAMES)
+    }
+
+
+def training(
+    store: Store, rows: np.ndarray, data: config.Data, seed: int, start: int
+) -> Iterator[Batch]:
+    """Batches of steps `start`, `start + 1`, ... without end; close() it when done.
+
+    Args:
+        rows: the rows of the store to train on.
+        seed: root of order and flips.
+        start: the first step wanted.
+    """
+    source = Shuffled(rows, data.batch_size, seed)
+    batches = (
+        grain.MapDataset.source(source)
+        .seed(seed)
+        .random_map(lambda chosen, rng: draw(store, chosen, data, flip_rng(data, rng)))
+    )
+    # grain's default of 16 threads and 500 elements is its slowest setting for data in memory.
+    options = grain.ReadOptions(num_threads=data.threads, prefetch_buffer_size=2 * data.threads)
+    return iter(batches[start:].to_iter_dataset(options))
+
+
+def once(store: Store, rows: np.ndarray, data: config.Data) -> Iterator[Batch]:
+    """Every row exactly once, in order, nothing flipped; the last batch is padded with mask 0."""
+    for start in range(0, len(rows), data.batch_size):
+        chosen = rows[start : start + data.batch_size]
+        batch = draw(store, chosen, data)
+        missing = data.batch_size - len(chosen)
+        yield {
+            name: np.pad(column, [(0, missing)] + [(0, 0)] * (column.ndim - 1))
+            for name, column in batch.items()
+        }
+
+
+def draw(
+    store: Store, rows: np.ndarray, data: config.Data, rng: np.random.Generator | None = None
+) -> Batch:
+    """The batch of these rows, as the network is shown it; with `rng`, about half are mirrored.
+
+    Returns:
+        image uint8 [b, h, w, 1], points float32 [b, t, 3], length int32 [b], label int32 [b],
+        mask float32 [b] of ones.
+    """
+    packed = store.take(rows)
+    if rng is not None:
+        packed = mirrored(packed, rng.random(len(packed)) < 0.5)
+    return {
+        **inputs(packed, data),
+        "label": store.label[rows].astype(np.int32),
+        "mask": np.ones(len(rows), np.float32),
+    }
+
+
+def inputs(packed: raster.Packed, data: config.Data) -> Batch:
+    """What the network reads of drawings: their image, points and length."""
+    image = raster.render(packed, size=data.image_size, thickness=data.thickness)
+    points, length = raster.sequences(packed, data.length)
+    return {"image": image[..., None], "points": points, "length": length}
+
+
+def mirrored(packed: raster.Packed, chosen: np.ndarray) -> raster.Packed:
+    """Drawings with the `chosen` (bool [b]) of them flipped left to right, on their points."""
+    counts = np.diff(packed.index[:, 0])
+    points = packed.points.copy()
+    flipped = np.repeat(chosen, counts)
+    points[flipped, 0] = 255 - points[flipped, 0]
+    return replace(packed, points=points)
+
+
+def flip_rng(data: config.Data, rng: np.random.Generator) -> np.random.Generator | None:
+    return rng if data.flip else None
+
+
+@dataclass(frozen=True)
+class Shuffled:
+    """The rows of every global batch: element s is those of step s."""
+
+    rows: np.ndarray
+    batch_size: int
+    seed: int
+
+    def __len__(self) -> int:
+        return 2**31  # the row of drawings is endless; the run ends it
+
+    def __getitem__(self, step: int) -> np.ndarray:
+        place = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        epoch, position = np.divmod(place, len(self.rows))
+        chosen = np.empty(self.batch_size, np.int64)
+        for one in range(epoch[0], epoch[-1] + 1):
+            order = permutation(len(self.rows), self.seed, one)
+            chosen[epoch == one] = self.rows[order[position[epoch == one]]]
+        return chosen
+
+
+@lru_cache(maxsize=2)  # a batch may reach from one epoch into the next
+def permutation(count: int, seed: int, epoch: int) -> np.ndarray:
+    """Order of one epoch."""
+    return np.random.default_rng((seed, epoch)).permutation(count)

@@ -1,0 +1,74 @@
+"""argv -> one command; nothing else."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import tyro
+
+from dsnjax import config
+from dsnjax.commands import COMMANDS, Train
+from dsnjax.errors import Trouble, UserError
+
+OVERVIEW = """dsnjax: drawings made of strokes in, the name of what is drawn out.
+
+{commands}
+
+Every command has --help with an example. Without a command, options are those of train:
+  python -m dsnjax.main --config dsn_plus --data.store S --workdir runs/a
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and gives its exit code: see dsnjax.errors."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        run(words)
+    except Trouble as trouble:
+        print(f"dsnjax: {trouble}", file=sys.stderr)
+        return trouble.exit_code
+    except BrokenPipeError:  # `dsnjax predict ... | head` has seen enough
+        sys.stderr.close()
+    return 0
+
+
+def run(words: list[str]) -> None:
+    """Finds the command, checks its words, runs it. Raises Trouble."""
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(overview())
+        return
+    if words[0].startswith("-"):
+        words = ["train", *words]
+    name, *rest = words
+    if name not in COMMANDS:
+        raise UserError(f"{name}: no such command{config.nearest(name, COMMANDS)}")
+    schema = COMMANDS[name]
+    if "--help" in rest or "-h" in rest:
+        tyro.cli(schema, prog=f"dsnjax {name}", args=["--help"])
+    values = base(rest) if schema is Train else None
+    config.parse(schema, rest, values).execute()
+
+
+def base(words: list[str]) -> dict:
+    """The values a training run starts from: those of --config, else of the run in --workdir."""
+    given = {
+        flag: word.partition("=")[2] or following
+        for word, following in zip(words, [*words[1:], ""], strict=True)
+        if (flag := word.partition("=")[0]) in ("--config", "--workdir")
+    }
+    if given.get("--config"):
+        return config.load(given["--config"])
+    there = Path(given.get("--workdir", "runs/default")) / "config.yaml"
+    return config.load(str(there)) if there.is_file() else {}
+
+
+def overview() -> str:
+    """The help of dsnjax itself."""
+    lines = [
+        f"  {name:10} {(schema.__doc__ or '').splitlines()[0]}" for name, schema in COMMANDS.items()
+    ]
+    return OVERVIEW.format(commands="\n".join(lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""Logits and labels in, sums that add up over batches and devices; from them the figures."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+
+def sums(logits: Array, label: Array, mask: Array) -> dict[str, Array]:
+    """What a batch adds to the totals; a padded row adds nothing.
+
+    Args:
+        logits: [b, k].
+        label: [b] int32.
+        mask: [b] 1 real, 0 padding.
+
+    Returns:
+        per category [k]: `seen`, `reciprocal` (sum of 1, 1/2, 1/3 for a label ranked first to
+        third: MAP@3's summand with one true label); `confusion` [k, k], row the label, column
+        the guess; `loss`, summed.
+    """
+    categories = logits.shape[-1]
+    logits = logits.astype(jnp.float32)
+    own = jnp.take_along_axis(logits, label[:, None], axis=1)
+    ahead = (logits > own) | ((logits == own) & (jnp.arange(categories) < label[:, None]))
+    # A NaN is never greater: without this line a broken network would be right every time.
+    finite = jnp.all(jnp.isfinite(logits), axis=1)
+    rank = jnp.where(finite, jnp.sum(ahead, axis=1), categories)
+    reciprocal = jnp.where(rank < 3, 1 / (rank + 1), 0.0) * mask
+    guess = jnp.argmax(logits, axis=1)
+    zeros = jnp.zeros(categories)
+    return {
+        "seen": zeros.at[label].add(mask),
+        "reciprocal": zeros.at[label].add(reciprocal),
+        "confusion": jnp.zeros((categories, categories)).at[label, guess].add(mask),
+        "loss": jnp.sum(
+            optax.softmax_cross_entropy_with_integer_labels(logits, label) * mask, where=mask > 0
+        ),
+    }
+
+
+def summary(totals: dict[str, np.ndarray], categories: Sequence[str]) -> dict[str, Any]:
+    """Totals over all batches into the figures of `evaluation.json`.
+
+    Returns:
+        `map3` (mean average precision at 3), `accuracy`, `loss` in nats, `drawings`,
+        `per_category` {name: {map3, accuracy, drawings}}, `confusion` [k][k] of counts with the
+        label in the row, `categories`. A category without drawings has no figures.
+    """
+    seen = np.asarray(totals["seen"], np.float64)
+    confusion = np.asarray(totals["confusion"]).round().astype(int)
+    hits, ranks = np.diag(confusion), np.asarray(totals["reciprocal"], np.float64)
+    drawings = max(seen.sum(), 1)
+    per_category = {
+        name: {
+            "map3": ranks[label] / seen[label],
+            "accuracy": hits[label] / seen[label],
+            "drawings": int(seen[label]),
+        }
+        for label, name in enumerate(categories)
+        if seen[label]
+    }
+    return {
+        "map3": ranks.sum() / drawings,
+        "accuracy": hits.sum() / drawings,
+        "loss": float(totals["loss"]) / drawings,
+        "drawings": int(seen.sum()),
+        "per_category": per_category,
+        "confusion": confusion.tolist(),
+        "categories": list(categories),
+    }

@@ -1,0 +1,101 @@
+"""What a run says while it runs: a line of metrics.jsonl, and a bar with the time left."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+Item = TypeVar("Item")
+
+
+class Metrics:
+    """metrics.jsonl of a work directory: one JSON object a line, each with its step."""
+
+    def __init__(self, path: Path, step: int):
+        """Opens the file at `step`; what a killed run wrote beyond it is taken back."""
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        kept = [line for line in lines if (_step(line) or 0) <= step and _step(line) is not None]
+        draft = path.with_suffix(".tmp")
+        draft.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        os.replace(draft, path)
+        self._file = path.open("a", encoding="utf-8")
+
+    def write(self, step: int, **values: Any) -> None:
+        """Appends one line."""
+        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _step(line: str) -> int | None:
+    """The step of a line, None for one that a kill cut short."""
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError):
+        return None
+
+
+class Bar:
+    """A progress bar on stderr with a rate, the time left and the figures of the moment."""
+
+    def __init__(self, progress: Progress, task: Any):
+        self._progress, self._task = progress, task
+
+    def advance(self) -> None:
+        """Moves the bar by one."""
+        self._progress.advance(self._task)
+
+    def watched(self, items: Iterable[Item]) -> Iterator[Item]:
+        """The items; the bar moves by one for each."""
+        for item in items:
+            yield item
+            self.advance()
+
+    def note(self, text: str) -> None:
+        """Shows the figures of the moment behind the time left."""
+        self._progress.update(self._task, note=text)
+
+    def beside(self, items: Iterable[Item], title: str, total: int) -> Iterator[Item]:
+        """The items, with a second bar under this one while they last."""
+        task = self._progress.add_task(title, total=total, note="")
+        for item in items:
+            yield item
+            self._progress.advance(task)
+        self._progress.remove_task(task)
+
+    def say(self, line: str) -> None:
+        """Prints a line above the bar, or alone where there is no terminal."""
+        if self._progress.console.is_terminal:
+            self._progress.console.print(line, highlight=False)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def bar(title: str, total: int, done: int = 0) -> Iterator[Bar]:
+    """A bar of `total` steps, of which `done` were taken before; silent when not on a terminal."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(title, total=total, completed=done, note="")
+        yield Bar(progress, task)

@@ -1,0 +1,110 @@
+"""A folder that holds one run: config.yaml, metrics.jsonl, checkpoints/, evaluation.json."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import yaml
+
+from dsnjax import checkpoint, mesh, optim, state
+from dsnjax import config as schema
+from dsnjax.data import prepare, synthetic
+from dsnjax.data.store import Store
+from dsnjax.errors import CheckpointError, UserError
+
+
+@dataclass(frozen=True)
+class Workdir:
+    """One run's folder; `evaluate`, `bundle` and `predict` need nothing else."""
+
+    path: Path
+
+    def config(self) -> schema.Config:
+        """The resolved config of the run. Raises CheckpointError where none was begun."""
+        file = self.path / "config.yaml"
+        if not file.is_file():
+            raise CheckpointError(f"{self.path}: no run here (no config.yaml); train there first")
+        return schema.check(schema.Config, schema.load(str(file)))
+
+    @contextmanager
+    def claim(self, config: schema.Config) -> Iterator[None]:
+        """Holds the folder for one run of `config`; writes config.yaml, or finds the same one.
+
+        Raises:
+            UserError: another process trains here, or the folder holds a run of other values.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise UserError(
+                    f"{self.path}: another run is using this folder; wait, or give another "
+                    "--workdir"
+                ) from error
+            self._write(config)
+            yield
+
+    def store(self) -> Store:
+        """The drawings of the run: its store, or the made-up ones, written here once."""
+        config = self.config().data
+        if config.store is not None:
+            return Store.open(config.store)
+        folder, store = self.path / "drawings", self.path / "store"
+        if not (store / "manifest.json").is_file():
+            synthetic.write(folder, config.made_up, seed=0)
+            prepare.prepare([folder], store, synthetic.categories(), jobs=1)
+        return Store.open(store)
+
+    def checkpoints(self) -> checkpoint.Checkpoints:
+        """The steps saved here."""
+        return checkpoint.Checkpoints(self.path / "checkpoints")
+
+    def restore(self, categories: int) -> tuple[state.Network, state.TrainState]:
+        """The network and its best state on this machine's devices.
+
+        Raises:
+            CheckpointError: no step was saved, or the best one is damaged.
+        """
+        config = self.config()
+        network = state.network(config.model, categories)
+        with self.checkpoints() as saved:
+            step = saved.best()
+            return network, saved.restore(step, abstract(network, config, steps=1))
+
+    def _write(self, config: schema.Config) -> None:
+        file = self.path / "config.yaml"
+        if not file.exists():
+            draft = file.with_suffix(".tmp")
+            text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(file)
+        elif (there := self.config()) != config:
+            first = next(_differences(there, config))
+            raise UserError(
+                f"{self.path} holds a run with {first}; give another --workdir, or the same values"
+            )
+
+
+def abstract(network: state.Network, config: schema.Config, steps: int) -> state.TrainState:
+    """Shapes of a run's state, lying whole on every device."""
+    tx = optim.make(config.optim, steps)
+    shapes = jax.eval_shape(lambda: state.initial(network, tx, config.seed))
+    whole = mesh.replicated(mesh.make())
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole), shapes
+    )
+
+
+def _differences(there: schema.Config, here: schema.Config) -> Iterator[str]:
+    for path, _ in schema.fields(schema.Config):
+        values = []
+        for value in (there, here):
+            for name in path.split("."):
+                value = getattr(value, name)
+            values.append(value)
+        if values[0] != values[1]:
+            yield f"{path}={values[0]}, not {values[1]}"
