@@ -39,7 +39,7 @@ INSTALL = want="$$PWD $$(cat pyproject.toml constraints.txt | cksum)"; \
 		echo "Installing dsnjax$$extras into $$venv; takes a minute or two, once"; \
 		"$$venv/bin/python" -m pip --version >/dev/null 2>&1 \
 			|| "$$python" -m venv --clear "$$venv"; \
-		"$$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+		"$$venv/bin/python" -m pip install --quiet --quiet --disable-pip-version-check \
 			--constraint constraints.txt --editable ".$$extras"; \
 		echo "$$want" >"$$stamp"; \
 		echo "$$want" >"$$venv/installed"; \
