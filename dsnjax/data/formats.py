@@ -1,38 +1,52 @@
 """Files of drawings -> one Drawing or one Reject for every row, in input order.
 
-A row is a JSON object on a line of its own, as in the official simplified ndjson
-(https://github.com/googlecreativelab/quickdraw-dataset#the-simplified-drawing-files-ndjson).
-Only its `drawing` must be there.
+Three forms of the same thing, told apart by the end of the name (`.gz` after it is fine):
+
+- `.ndjson`, and whatever has no other form's name: a JSON object a line, simplified or raw
+  (https://github.com/googlecreativelab/quickdraw-dataset#the-raw-moderated-dataset);
+- `.csv`: Kaggle's, with a header and the strokes as JSON in quotes
+  (https://www.kaggle.com/competitions/quickdraw-doodle-recognition/data);
+- `.bin`: the official binary records
+  (https://github.com/googlecreativelab/quickdraw-dataset/blob/master/examples/binary_file_parser.py).
+
+Only the drawing must be there. Raw strokes are simplified as Google did it.
 """
 
+import csv
 import gzip
 import re
+import struct
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
 import msgspec
 
+import raster
 from dsnjax.errors import DataError
 
 MAX_STROKE = 65_535  # points
+MAX_RAW = 1e12  # how far a raw coordinate may lie from 0
 MAX_LINE = 16 << 20  # bytes; the longest official row has under 1 MiB
+MAX_GZIP = 100  # times that a file may grow; drawings grow fivefold
 
 REASONS = {
     "truncated": "the row ends in the middle",
     "json": "not JSON",
+    "csv": "not as many cells as the header",
     "utf8": "not UTF-8",
     "missing": "no drawing in the row",
     "type": "a value of the wrong kind",
-    "number": "a number that is not finite",
+    "number": "a number that is not finite, or far too large",
     "range": "a coordinate outside 0..255",
     "shape": "a stroke's lists differ in number or length",
     "empty": "no stroke, or a stroke without points",
-    "stroke_too_long": f"a stroke of more than {MAX_STROKE} points",
+    "stroke_too_long": f"a stroke of more than {MAX_STROKE:,} points",
     "key_id": "key_id is no whole number below 2^64",
-    "line_too_long": f"a line of more than {MAX_LINE >> 20} MiB",
+    "line_too_long": f"a row of more than {MAX_LINE >> 20} MiB",
 }
 
 Coordinate = Annotated[int, msgspec.Meta(ge=0, le=255)]
@@ -67,10 +81,9 @@ class Reject(msgspec.Struct, frozen=True):
         return f"{self.file}:{self.line}: {self.reason} at {self.path}: {self.message}"
 
 
-class _Row(msgspec.Struct, gc=False):
-    """A Drawing as it stands in the file."""
+class _Known(msgspec.Struct, gc=False, kw_only=True):
+    """What a row may say besides its strokes."""
 
-    drawing: list[Stroke]
     word: str | None = None
     key_id: str | int | None = None
     countrycode: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z]{0,2}\Z")] | None = None
@@ -78,26 +91,40 @@ class _Row(msgspec.Struct, gc=False):
     recognized: bool | None = None
 
 
+class _Row(_Known, gc=False):
+    drawing: list[Stroke]
+
+
+class _RawRow(_Known, gc=False):
+    drawing: list[list[list[float]]]
+
+
 class _RowError(Exception):
-    """(reason, path, message) of a row that is JSON of the right types, but no drawing."""
+    """(reason, path, message) of a row whose values are of the right types, but no drawing."""
 
 
 _decode = msgspec.json.Decoder(_Row).decode
+_decode_raw = msgspec.json.Decoder(_RawRow).decode
+_KNOWN = _Known.__struct_fields__
+_HEAD = struct.Struct("<Q2sBIH")  # key_id, country, recognized, seconds, strokes
 
 
-def read(paths: Iterable[str | Path]) -> Iterator[Drawing | Reject]:
-    """Every row of the files, one after the other; `-` is standard input.
+def read(paths: Iterable[str | Path], *, fit: bool = False) -> Iterator[Drawing | Reject]:
+    """Every row of the files, one after the other; `-` is standard input, as ndjson.
+
+    Args:
+        fit: scale strokes of [xs, ys] that are not whole numbers of 0..255, as raw ones are.
 
     Raises:
-        DataError: a compressed file is damaged.
+        DataError: a compressed file is damaged; a .csv has no column of drawings.
         OSError: a file cannot be read.
     """
     for path in paths:
         if str(path) == "-":
-            yield from rows(Lines(sys.stdin.buffer, "standard input"))
+            yield from rows(Source(sys.stdin.buffer, "standard input"), fit=fit)
         else:
             with open_file(path) as stream:
-                yield from rows(Lines(stream, str(path)))
+                yield from rows(Source(stream, str(path)), fit=fit)
 
 
 def open_file(path: str | Path) -> BinaryIO:
@@ -110,66 +137,170 @@ def stem(file: str | Path) -> str:
     return Path(str(file).removesuffix(".gz")).stem
 
 
-class Lines:
-    """The lines that begin in the next `size` bytes of a stream; `number` is the last one's.
+class Source:
+    """The rows that begin in the next `size` bytes of a stream; `number` is the last one's.
 
-    A line that is too long is cut to MAX_LINE + 1 bytes. Raises DataError for a damaged .gz.
+    Raises DataError for a damaged .gz, and for one that grows as no drawings do.
     """
 
     def __init__(self, stream: BinaryIO, file: str, size: int | None = None):
         self.stream, self.file, self.number = stream, file, 0
-        self.left = sys.maxsize if size is None else size
+        self.read, self.size = 0, sys.maxsize if size is None else size
 
-    def __iter__(self) -> Iterator[bytes]:
+    def lines(self) -> Iterator[bytes]:
+        """Line after line; one that is too long is cut to MAX_LINE + 1 bytes."""
+        while self.read < self.size and (line := self.take(MAX_LINE + 1, line=True)):
+            self.number += 1
+            yield line.removeprefix(b"\xef\xbb\xbf") if self.number == 1 else line
+            while len(line) > MAX_LINE and not line.endswith(b"\n") and self.read < self.size:
+                line = self.take(MAX_LINE + 1, line=True)
+
+    def take(self, size: int, *, line: bool = False) -> bytes:
+        """The next `size` bytes, or those up to the end of the line or the file."""
         try:
-            while self.left > 0 and (row := self._next()):
-                self.number += 1
-                yield row.removeprefix(b"\xef\xbb\xbf") if self.number == 1 else row
-                while len(row) > MAX_LINE and not row.endswith(b"\n") and self.left > 0:
-                    row = self._next()
+            data = self.stream.readline(size) if line else self.stream.read(size)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise DataError(f"{self.file}: damaged ({error}); fetch it again") from None
-
-    def _next(self) -> bytes:
-        row = self.stream.readline(MAX_LINE + 1)
-        self.left -= len(row)
-        return row
-
-
-def rows(lines: Lines) -> Iterator[Drawing | Reject]:
-    """One result for every line that is not blank."""
-    for row in lines:
-        if not row.isspace():
-            yield parse_row(row, file=lines.file, line=lines.number)
+        self.read += len(data)
+        if isinstance(self.stream, gzip.GzipFile) and self.read > MAX_LINE:
+            packed = self.stream.fileobj.tell()  # type: ignore
+            if self.read > MAX_GZIP * packed:
+                raise DataError(
+                    f"{self.file}: grows more than {MAX_GZIP} times when decompressed, which "
+                    "drawings do not; decompress it yourself if you trust it"
+                )
+        return data
 
 
-def parse_row(row: bytes, *, file: str = "", line: int = 1) -> Drawing | Reject:
-    """One row -> its Drawing, or the Reject that says why not."""
+def rows(source: Source, *, fit: bool = False) -> Iterator[Drawing | Reject]:
+    """One result for every row, in the form that the file's name says."""
+    suffix = Path(source.file.removesuffix(".gz")).suffix.lower()
+    if suffix == ".bin":
+        yield from _binary(source)
+        return
+    for row in _csv(source) if suffix == ".csv" else source.lines():
+        if isinstance(row, Reject):
+            yield row
+        elif not row.isspace():
+            yield parse_row(row, file=source.file, line=source.number, fit=fit)
+
+
+def parse_row(row: bytes, *, file: str = "", line: int = 1, fit: bool = False) -> Drawing | Reject:
+    """One row of ndjson -> its Drawing, or the Reject that says why not."""
     try:
         if len(row) > MAX_LINE:
             raise _RowError("line_too_long", "$", f"want at most {MAX_LINE} bytes")
-        found = _decode(row)
-        _check(found.drawing)
+        try:
+            found = _decode(row)
+        except msgspec.ValidationError as error:
+            found, drawing = _raw(row, error, fit)
+        else:
+            drawing = found.drawing
+            _check(drawing)
         key_id = _number(found.key_id)
     except (_RowError, msgspec.DecodeError, UnicodeDecodeError) as error:
         reason, path, message = error.args if isinstance(error, _RowError) else _why(error, row)
         return Reject(reason, file, line, path, message)
     return Drawing(
-        found.drawing, found.word, key_id, found.countrycode, found.timestamp, found.recognized
+        drawing, found.word, key_id, found.countrycode, found.timestamp, found.recognized
     )
 
 
-def _check(drawing: list[Stroke]) -> None:
+def _raw(row: bytes, error: msgspec.ValidationError, fit: bool) -> tuple[_RawRow, list[Stroke]]:
+    """A row that is not simplified, and its strokes simplified; `error` says why it is not."""
+    found = _decode_raw(row)
+    lists = {len(stroke) for stroke in found.drawing}
+    if lists - {2, 3} or not (fit or 3 in lists):
+        raise error
+    for i, stroke in enumerate(found.drawing):
+        if len(stroke) < max(lists):
+            raise _RowError("shape", f"$.drawing[{i}]", "no times, where other strokes have some")
+    _check([(xs, ys) for xs, ys, *_ in found.drawing])
+    _check([(xs, ts) for xs, *_, ts in found.drawing])
+    for i, stroke in enumerate(found.drawing):
+        if max(map(abs, (*stroke[0], *stroke[1]))) > MAX_RAW:
+            raise _RowError("number", f"$.drawing[{i}]", f"want coordinates within {MAX_RAW:g}")
+    return found, [(xs, ys) for xs, ys in raster.simplify(found.drawing)]
+
+
+def _check(drawing: Sequence[tuple[list, list]]) -> None:
     """What JSON types cannot say: there are strokes, and each has as many x as y."""
     if not drawing:
         raise _RowError("empty", "$.drawing", "a drawing has at least one stroke")
     for i, (xs, ys) in enumerate(drawing):
-        if len(xs) != len(ys):
-            raise _RowError("shape", f"$.drawing[{i}]", f"{len(xs)} values of x but {len(ys)} of y")
-        if not xs:
-            raise _RowError("empty", f"$.drawing[{i}]", "a stroke has at least one point")
-        if len(xs) > MAX_STROKE:
-            raise _RowError("stroke_too_long", f"$.drawing[{i}]", f"{len(xs)} points")
+        if not 0 < len(xs) == len(ys) <= MAX_STROKE:
+            reason = "shape" if len(xs) != len(ys) else "stroke_too_long" if xs else "empty"
+            message = f"lists of {len(xs)} and {len(ys)} values"
+            raise _RowError(reason, f"$.drawing[{i}]", message)
+
+
+def _csv(source: Source) -> Iterator[bytes | Reject]:
+    """Kaggle's rows as rows of ndjson."""
+    csv.field_size_limit(MAX_LINE)  # its own limit is shorter than many a drawing
+    header: list[str] = []
+    for line in source.lines():
+        try:
+            cells = next(csv.reader([line.decode()]), [])
+        except (UnicodeDecodeError, csv.Error) as error:
+            reason = "csv" if isinstance(error, csv.Error) else "utf8"
+            yield Reject(reason, source.file, source.number, "$", str(error))
+            continue
+        if not header:
+            header = cells
+            if "drawing" not in header:
+                raise DataError(f"{source.file}: no column `drawing` in the first line, the header")
+        elif len(cells) == len(header):
+            yield _as_json(dict(zip(header, cells, strict=True)))
+        elif cells:
+            message = f"{len(cells)} cells under a header of {len(header)}"
+            yield Reject("csv", source.file, source.number, "$", message)
+
+
+def _as_json(cells: dict[str, str]) -> bytes:
+    fields: dict[str, object] = {name: cells.get(name) or None for name in _KNOWN}
+    truth = {"true": True, "false": False}
+    if said := cells.get("recognized"):
+        fields["recognized"] = truth.get(said.lower(), said)
+    strokes = msgspec.Raw(cells["drawing"].encode() or b"null")
+    return msgspec.json.encode(fields | {"drawing": strokes})
+
+
+def _binary(source: Source) -> Iterator[Drawing | Reject]:
+    """Records of unsigned numbers, little-endian; one that is damaged hides where the next is."""
+    while head := source.take(_HEAD.size):
+        source.number += 1
+        try:
+            yield _record(head, source)
+        except _RowError as error:
+            reason, path, message = error.args
+            yield Reject(reason, source.file, source.number, path, message)
+            if reason in ("truncated", "line_too_long"):
+                return
+
+
+def _record(head: bytes, source: Source) -> Drawing:
+    if len(head) < _HEAD.size:
+        raise _RowError("truncated", "$", "the file ends in the middle of a record")
+    key_id, country, recognized, seconds, count = _HEAD.unpack(head)
+    end = source.read + MAX_LINE
+    drawing = [_record_stroke(source, i, end) for i in range(count)]
+    _check(drawing)
+    country = country.rstrip(b"\0").decode("latin-1")
+    if recognized > 1 or not re.fullmatch("[A-Za-z]{0,2}", country):
+        raise _RowError("type", "$", f"{recognized=} and {country=}: want 0 or 1, and letters")
+    time = f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return Drawing(drawing, None, key_id, country or None, time, bool(recognized))
+
+
+def _record_stroke(source: Source, number: int, end: int) -> Stroke:
+    path, size = f"$.drawing[{number}]", source.take(2)
+    points = source.take(2 * int.from_bytes(size, "little"))
+    if source.read > end:
+        raise _RowError("line_too_long", path, f"want at most {MAX_LINE} bytes")
+    count = len(points) // 2
+    if len(size) < 2 or 2 * int.from_bytes(size, "little") > len(points):
+        raise _RowError("truncated", path, "the file ends in the middle of a stroke")
+    return list(points[:count]), list(points[count:])
 
 
 def _number(key_id: str | int | None) -> int:

@@ -59,15 +59,15 @@ def convert(task: Range, categories: tuple[str, ...], folder: Path) -> Sidecar:
     labels: Labels = {name: label for label, name in enumerate(categories)}
     sidecar = Sidecar(Counts())
     with _no_collector(), formats.open_file(task.file) as stream:
-        lines = _lines(stream, task)
-        kept = _kept(lines, labels, sidecar)
+        source = _source(stream, task)
+        kept = _kept(source, labels, sidecar)
         batches = iter(lambda: list(islice(kept, BATCH)), [])
         for part in _parts(columns(batch, labels) for batch in batches):
             file = part_file(task.number, len(sidecar.parts), folder)
             with files.whole(file) as out:
                 np.savez(out, allow_pickle=False, **part)
             sidecar.parts.append(_checksum(file))
-        sidecar.lines = lines.number
+        sidecar.lines = source.number
     with files.whole(_sidecar_file(task.number, folder)) as out:
         out.write(msgspec.json.encode(sidecar))
     return sidecar
@@ -130,10 +130,10 @@ def _hashes(points: np.ndarray, lengths: np.ndarray, index: np.ndarray) -> np.nd
     return np.frombuffer(b"".join(digests), "<u8")
 
 
-def _kept(lines: formats.Lines, labels: Labels, sidecar: Sidecar) -> Iterator[Drawing]:
+def _kept(source: formats.Source, labels: Labels, sidecar: Sidecar) -> Iterator[Drawing]:
     """The drawings of the wanted categories; the other rows are counted in the sidecar."""
-    counts, words, stem = sidecar.counts, sidecar.words, formats.stem(lines.file)
-    for found in formats.rows(lines):
+    counts, words, stem = sidecar.counts, sidecar.words, formats.stem(source.file)
+    for found in formats.rows(source):
         counts.rows += 1
         if isinstance(found, Reject):
             counts.rejected[found.reason] = counts.rejected.get(found.reason, 0) + 1
@@ -182,17 +182,17 @@ def _no_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _lines(stream: BinaryIO, task: Range) -> formats.Lines:
-    """The lines of a range: a line belongs to the range in which it begins."""
+def _source(stream: BinaryIO, task: Range) -> formats.Source:
+    """The rows of a range: a line belongs to the range in which it begins."""
     if task.size is None:
-        return formats.Lines(stream, task.file)
+        return formats.Source(stream, task.file)
     end = task.begin + task.size
     if task.begin:
         stream.seek(task.begin - 1)
         while (rest := stream.readline(formats.MAX_LINE)) and not rest.endswith(b"\n"):
             if stream.tell() >= end:  # all of the range is the middle of a line
                 break
-    return formats.Lines(stream, task.file, end - stream.tell())
+    return formats.Source(stream, task.file, end - stream.tell())
 
 
 def _sidecar_file(number: int, folder: Path) -> Path:
