@@ -17,6 +17,10 @@ RUN = runs/quickstart
 PROBE = import sys; sys.stdout.write("%d.%d" % sys.version_info[:2]); \
 	sys.stdout.flush(); import ensurepip, venv
 
+# One drawing of each category, other ones than those of the run.
+DRAW = import json; from dsnjax.data.synthetic import drawings; \
+	[print(json.dumps(row)) for row in drawings(1, seed=1)]
+
 # Shell that names the environment: $$python and $$venv.
 FIND = set -eu; venv=; tried=; \
 	for python in $(PYTHON); do \
@@ -55,18 +59,22 @@ install:
 quickstart:
 	@$(FIND); extras=; $(INSTALL); \
 	"$$venv/bin/dsnjax" train --config quickstart --workdir $(RUN); \
+	"$$venv/bin/python" -c '$(DRAW)' >$(RUN)/drawings.ndjson; \
 	"$$venv/bin/dsnjax" predict --workdir $(RUN) $(RUN)/drawings.ndjson >$(RUN)/predictions.jsonl; \
 	echo; \
-	echo "The first drawings and what the model sees in them:"; \
+	echo "A balloon, a banana and a bear that it has never seen:"; \
 	head -n 3 $(RUN)/predictions.jsonl; \
 	echo; \
-	echo "$(RUN)/drawings.png        the made-up drawings, as a picture"; \
-	echo "$(RUN)/drawings.ndjson     the same, as rows that predict reads"; \
-	echo "$(RUN)/predictions.jsonl   names and probabilities for each of them"; \
-	echo "$(RUN)/evaluation.json     MAP@3, accuracy, confusion on the test drawings"; \
-	echo "$(RUN)/metrics.jsonl       every step; config.yaml beside it made them"; \
-	echo "$(RUN)/checkpoints/        the trained weights"; \
-	echo "Next, with real drawings:    $$venv/bin/dsnjax prepare --help"
+	echo "$(RUN)/drawings.png        drawings as the network is shown them, an image to open"; \
+	echo "$(RUN)/evaluation.json     MAP@3, accuracy and confusion on the test drawings"; \
+	echo "$(RUN)/metrics.jsonl       every step; config.yaml beside it holds all settings"; \
+	echo "$(RUN)/checkpoints/        trained weights, best and latest"; \
+	echo "$(RUN)/drawings.ndjson     a new drawing of each category"; \
+	echo "$(RUN)/predictions.jsonl   what the model says of them"; \
+	echo; \
+	echo "Go on with real drawings:"; \
+	echo "  $$venv/bin/dsnjax prepare --help"; \
+	echo "  $$venv/bin/dsnjax train --help"
 
 test:
 	@$(FIND); extras='[dev]'; $(INSTALL); \
