@@ -27,14 +27,23 @@ from rich.table import Table
 
 import raster
 from dsnjax.data import categories as names
-from dsnjax.data import files, formats, shards
+from dsnjax.data import files, formats, noise, shards, split
 from dsnjax.data.shards import Range, Sidecar
-from dsnjax.data.store import COLUMNS, MANIFEST, VERSION, Counts, Manifest, read_manifest, write
+from dsnjax.data.store import (
+    COLUMNS,
+    MANIFEST,
+    VERSION,
+    Counts,
+    Manifest,
+    Store,
+    read_manifest,
+    write,
+)
 from dsnjax.errors import DataError, Interrupted, UserError
 
 RANGE = 8 << 20  # bytes of a file that one task reads
-SUFFIXES = (".ndjson", ".ndjson.gz")
-BUCKET = ("full/simplified", "simplified")
+SUFFIXES = (".ndjson", ".ndjson.gz", ".csv", ".csv.gz", ".bin")
+BUCKET = ("full/simplified", "full/raw", "full/binary", "simplified", "raw", "binary")
 REJECTS = "rejects.ndjson"
 PACKED = ("points", "stroke_lengths", "index")
 
@@ -63,8 +72,10 @@ class Summary:
     store: Path
     manifest: Manifest
 
-    def table(self) -> Table:
-        """Rows, rejected by reason, duplicates, kept."""
+    def table(
+        self, low: float = 0.05, high: float = 0.95, valid: float = 0.1, test: float = 0.1
+    ) -> Table:
+        """Rows, rejected by reason, duplicates, kept; what a filter and a split make of those."""
         counts = self.manifest.counts
         table = Table("rows", "", title=f"{self.store}", title_justify="left")
         table.columns[1].justify = "right"
@@ -76,13 +87,19 @@ class Summary:
         if counts.other:
             table.add_row("of other categories", f"{counts.other:,}")
         table.add_row(f"kept, of {len(self.manifest.categories)} categories", f"{counts.kept:,}")
+        store = Store.open(self.store)
+        noisy = int(np.sum(~noise.keep_mask(store.entropy, store.label, low, high)))
+        table.add_row(f"entropy outside the percentiles {low:.0%} to {high:.0%}", f"{noisy:,}")
+        members = np.bincount(split.split(store.hash, valid, test), minlength=3)
+        for name, rows in zip(split.NAMES, members, strict=True):
+            table.add_row(f"split {name}", f"{rows:,}")
         return table
 
 
 def prepare(
     sources: Sequence[str | Path],
     store: str | Path,
-    categories: str | Path | Sequence[str],
+    categories: str | Path | Sequence[str] | None = None,
     *,
     jobs: int | None = None,
     max_reject_share: float = 0.01,
@@ -94,8 +111,8 @@ def prepare(
     Args:
         sources: files, folders of files, or folders laid out as the official bucket.
         store: the folder to write.
-        categories: a preset, a file or a list, as `categories.read` takes it. The category of
-            a row is its `word`, or else the name of its file.
+        categories: a preset, a file or a list, as `categories.read` takes it; the names of the
+            files where None. The category of a row is its `word`, or else its file's name.
         jobs: processes; one for each processor where None.
         max_reject_share: the share of bad rows from which on there is no store.
 
@@ -105,7 +122,7 @@ def prepare(
         Interrupted: a worker died.
     """
     folder = Path(store)
-    plan = _plan(sources, names.read(categories))
+    plan = _plan(sources, names.read(categories) if categories else ())
     if not (folder / MANIFEST).is_file():
         try:
             with files.locked(folder / ".work"):
@@ -133,9 +150,10 @@ def _plan(sources: Sequence[str | Path], categories: tuple[str, ...]) -> Plan:
     for file in dict.fromkeys(found):
         stat = file.stat()
         about.append((str(file), stat.st_size, stat.st_mtime_ns))
-        whole = file.suffix == ".gz"
+        whole = file.suffix in (".gz", ".csv", ".bin")  # these cannot be read from the middle
         for begin in range(0, 1 if whole else max(stat.st_size, 1), RANGE):
             ranges.append(Range(len(ranges), str(file), begin, None if whole else RANGE))
+    categories = categories or tuple(sorted({formats.stem(file) for file in found}))
     return Plan(VERSION, categories, tuple(about), tuple(ranges))
 
 
@@ -149,7 +167,7 @@ def _files(source: Path, categories: tuple[str, ...]) -> list[Path]:
     found = sorted(file for file in folder.iterdir() if file.name.endswith(SUFFIXES))
     if not found:
         raise UserError(f"{folder}: no files of drawings here; want {', '.join(SUFFIXES)}")
-    unwanted = set(names.known()) - set(categories)
+    unwanted = set(names.known()) - set(categories) if categories else ()
     return [file for file in found if formats.stem(file) not in unwanted]
 
 

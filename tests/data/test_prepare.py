@@ -1,3 +1,4 @@
+import gzip
 import hashlib
 import io
 import json
@@ -71,6 +72,27 @@ def test_official_layout_is_found_and_other_categories_are_not_read(tmp_path):
     (tmp_path / "full").mkdir()
     write(tmp_path / "full" / "simplified", cat=[row()], dog="no JSON at all")
     assert prepare.prepare([tmp_path], tmp_path / "s", "cat", jobs=1).manifest.counts.rows == 1
+
+
+def test_own_folder_in_every_form_makes_categories_of_its_files(tmp_path):
+    source = write(tmp_path / "in", house=[row()], tree=[row([[[0.0, 9.5], [0, 2], [0, 5]]])])
+    (source / "boat.csv").write_text('drawing\n"[[[1], [2]]]"\n')
+    (source / "sun.ndjson.gz").write_bytes(gzip.compress(row(dot(3, 3)).encode()))
+    (source / "moon.bin").write_bytes(bytes(15) + b"\1\0" + b"\1\0" + bytes([7, 8]))
+    (source / "readme.txt").write_text("not a drawing")
+    prepare.prepare([source], tmp_path / "s", jobs=1)
+    store = Store.open(tmp_path / "s")
+    assert store.categories == ("boat", "house", "moon", "sun", "tree")
+    assert store.label.tolist() == [0, 1, 2, 3, 4]
+    assert store.take(np.array([0, 2, 3])).unpack() == [[[[1], [2]]], [[[7], [8]]], dot(3, 3)]
+
+
+def test_damaged_gzip_ends_in_no_store(tmp_path):
+    source = write(tmp_path / "in", dog=[row()])
+    (source / "cat.ndjson.gz").write_bytes(gzip.compress("\n".join(many(99)).encode())[:-20])
+    with pytest.raises(DataError, match=r"cat\.ndjson\.gz: damaged"):
+        prepare.prepare([source], tmp_path / "s", "cat,dog", jobs=1)
+    assert not (tmp_path / "s" / "manifest.json").exists()
 
 
 @pytest.mark.usefixtures("small_ranges")
@@ -243,6 +265,8 @@ def test_table_tells_what_became_of_the_rows(tmp_path):
         "duplicates, same strokes 1",
         "of other categories 1",
         "kept, of 1 categories 1",
+        "entropy outside the percentiles 5% to 95% 0",
+        "split train 1",
     ):
         assert cell in words
 
