@@ -18,9 +18,8 @@ F32, I16, I32, I64 = np.float32, np.int16, np.int32, np.int64
 U8, U16, INDEX = np.uint8, np.uint16, np.uintp
 
 LANES = 16  # pixels worked on at once: a loop of fixed length is what LLVM turns into SIMD
-BLOCK = 256  # segments set up at once; longer drawings take several blocks
-ROOM = BLOCK + 1 + LANES  # points of one block, and what its last group of lanes reads beyond
-FIELDS = 9  # numbers kept for each segment that is set up
+FIELDS = 9  # numbers kept for each segment that is set up: the names below, in groups of LANES
+ALONG, ACROSS, STEP_U, STEP_V, EXTENT, START, RIGHT, TOP, ROWS = (LANES * i for i in range(FIELDS))
 
 # Without NaN and signed zeros LLVM may use its SIMD minimum and maximum.
 kernel = njit(nogil=True, cache=True, error_model="numpy", fastmath={"nnan", "nsz", "contract"})
@@ -45,17 +44,20 @@ class Brush(NamedTuple):
     """How points become ink."""
 
     scale: np.float32  # pixels for each unit of 0..255
-    radius: np.float32  # half the thickness, in pixels
-    unit: np.float32  # steps of the int16 distances in one pixel
-    reach: np.int16  # distance from the line at which ink ends, in these steps
-    fade: np.int16  # ... and over how many of them it fades out: 1 leaves no grey
+    reach: np.float32  # pixels from a line within which all of its ink lies
+    unit: np.float32  # steps of the kernels' int16 distances in a pixel
+    solid: np.uint16  # how many of these steps from the line the ink begins to fade
+    fade: np.uint16  # ... and after how many more it ends; 1 leaves no grey
+    gain: np.uint16  # 128 for a whole pixel: what turns `fade` into that
+    over: np.bool_  # whether a stroke covers brighter ones drawn before it
 
 
 class Work(NamedTuple):
     """Memory for one call, so that calls from several threads share nothing."""
 
-    points: np.ndarray  # [2 * ROOM] float32: every x, then every y
-    segments: np.ndarray  # [FIELDS * BLOCK] int32
+    places: np.ndarray  # [2, n + 1] float32 pixels from the centre, n of the longest drawing
+    segments: np.ndarray  # [n * FIELDS] int32, n rounded up to whole groups of LANES
+    cover: np.ndarray  # [h * w] uint8 zeros: how far a stroke covers each pixel, 128 for all of it
 
 
 # ------------------------------------------------------------------------------ columns
@@ -168,18 +170,16 @@ def capsule(x0, y0, x1, y1, size, width, brush):
     last = I32(size - 1)
     edge = F32(last)
     half = F32(0.5) * edge
-    # A little more than the ink's half width, because `ink_row` measures up to 3 % too short.
-    reach = F32(1.035) * (brush.radius + F32(0.5))
     dx, dy = x1 - x0, y1 - y0
     length = np.sqrt(dx * dx + dy * dy)
     inverse = F32(1) / max(length, F32(1e-6))
     ux = dx * inverse if length > F32(0) else F32(1)
     uy = dy * inverse
     # Each side is measured outwards from the centre: mirrored, they swap to the last bit.
-    left = I32(last - I32(min(max(half + (reach - min(x0, x1)), F32(0)), edge)))
-    right = I32(min(max(half + (reach + max(x0, x1)), F32(0)), edge))
-    top = I32(last - I32(min(max(half + (reach - min(y0, y1)), F32(0)), edge)))
-    bottom = I32(min(max(half + (reach + max(y0, y1)), F32(0)), edge))
+    left = I32(last - I32(min(max(half + (brush.reach - min(x0, x1)), F32(0)), edge)))
+    right = I32(min(max(half + (brush.reach + max(x0, x1)), F32(0)), edge))
+    top = I32(last - I32(min(max(half + (brush.reach - min(y0, y1)), F32(0)), edge)))
+    bottom = I32(min(max(half + (brush.reach + max(y0, y1)), F32(0)), edge))
     rightmost = I32(width - LANES)
     start = left if left < rightmost else rightmost
     xm, ym = F32(0.5) * (x0 + x1), F32(0.5) * (y0 + y1)
@@ -193,77 +193,96 @@ def capsule(x0, y0, x1, y1, size, width, brush):
 
 
 @kernel
-def clipped(x0, y0, x1, y1, bound):
-    """The part of a segment within +-bound, after Liang and Barsky; (inside, x0, y0, x1, y1)."""
-    dx, dy = x1 - x0, y1 - y0
+def clipped(ends, bound):
+    """Whether a segment meets the square of +-bound, and the part inside (Liang and Barsky)."""
+    x0, y0 = np.float64(ends[0]), np.float64(ends[1])
+    dx, dy = np.float64(ends[2]) - x0, np.float64(ends[3]) - y0
+    far = np.float64(bound)
     enter, leave = 0.0, 1.0
-    for step, room in ((-dx, bound + x0), (dx, bound - x0), (-dy, bound + y0), (dy, bound - y0)):
-        if step == 0.0:
-            if room < 0.0:
-                return False, x0, y0, x1, y1
-        elif step < 0.0:
+    for step, room in ((-dx, far + x0), (dx, far - x0), (-dy, far + y0), (dy, far - y0)):
+        if step < 0.0:
             enter = max(enter, room / step)
-        else:
+        elif step > 0.0:
             leave = min(leave, room / step)
-    if enter > leave:
-        return False, x0, y0, x1, y1
-    return True, x0 + enter * dx, y0 + enter * dy, x0 + leave * dx, y0 + leave * dy
+        elif room < 0.0:
+            leave = -1.0
+    part = (
+        F32(x0 + enter * dx),
+        F32(y0 + enter * dy),
+        F32(x0 + leave * dx),
+        F32(y0 + leave * dy),
+    )
+    return enter <= leave, part
 
 
 @inlined
-def place(points, first, count, scale, placed):
+def place(points, first, count, scale, places):
     """Points to pixels from the centre; returns the largest distance from it."""
     far = F32(0)
     for i in range(count):
         x = (F32(points[first + i, 0]) - F32(127.5)) * scale
         y = (F32(points[first + i, 1]) - F32(127.5)) * scale
-        placed[INDEX(i)] = x
-        placed[INDEX(ROOM + i)] = y
+        places[0, i] = x
+        places[1, i] = y
         far = max(far, max(abs(x), abs(y)))
     return far
 
 
 @inlined
-def keep(segments, j, fields):
-    segments[INDEX(j)] = fields[0]
-    segments[INDEX(BLOCK + j)] = fields[1]
-    segments[INDEX(2 * BLOCK + j)] = fields[2]
-    segments[INDEX(3 * BLOCK + j)] = fields[3]
-    segments[INDEX(4 * BLOCK + j)] = fields[4]
-    segments[INDEX(5 * BLOCK + j)] = fields[5]
-    segments[INDEX(6 * BLOCK + j)] = fields[6]
-    segments[INDEX(7 * BLOCK + j)] = fields[7]
-    segments[INDEX(8 * BLOCK + j)] = fields[8]
+def slot(j):
+    """Where the fields of segment j begin."""
+    return INDEX(j // LANES * (LANES * FIELDS) + j % LANES)
 
 
 @inlined
-def set_up(work, count, size, width, brush):
-    """Set-up of the segments between successive points, pen up or down, sixteen at a time."""
-    placed, segments = work
-    for group in range((count + LANES - 1) // LANES):
-        for k in range(LANES):
-            j = group * LANES + k
-            x0, y0 = placed[INDEX(j)], placed[INDEX(ROOM + j)]
-            x1, y1 = placed[INDEX(j + 1)], placed[INDEX(ROOM + j + 1)]
-            keep(segments, j, capsule(x0, y0, x1, y1, size, width, brush))
+def keep(segments, at, fields):
+    segments[at + INDEX(ALONG)] = fields[0]
+    segments[at + INDEX(ACROSS)] = fields[1]
+    segments[at + INDEX(STEP_U)] = fields[2]
+    segments[at + INDEX(STEP_V)] = fields[3]
+    segments[at + INDEX(EXTENT)] = fields[4]
+    segments[at + INDEX(START)] = fields[5]
+    segments[at + INDEX(RIGHT)] = fields[6]
+    segments[at + INDEX(TOP)] = fields[7]
+    segments[at + INDEX(ROWS)] = fields[8]
 
 
 @kernel
-def set_up_one(work, j, k, size, width, brush):
-    """Set-up of the segment from point j to point k, which may lie far outside the image."""
-    placed, segments = work
-    bound = 0.5 * size + 1.1 * brush.radius + 1.0
-    inside, x0, y0, x1, y1 = clipped(
-        float(placed[j]),
-        float(placed[ROOM + j]),
-        float(placed[k]),
-        float(placed[ROOM + k]),
-        bound,
-    )
-    if inside:
-        keep(segments, j, capsule(F32(x0), F32(y0), F32(x1), F32(y1), size, width, brush))
-    else:
-        segments[8 * BLOCK + j] = 0
+def set_up_one(work, pair, size, width, brush):
+    """Set-up of the segment between two points, perhaps the same, perhaps far from the image."""
+    places, segments, _ = work
+    j, k = pair
+    ends = (places[0, j], places[1, j], places[0, k], places[1, k])
+    inside, (x0, y0, x1, y1) = clipped(ends, F32(0.5) * F32(size) + brush.reach + F32(1))
+    keep(segments, slot(j), capsule(x0, y0, x1, y1, size, width, brush))
+    if not inside:
+        segments[slot(j) + INDEX(ROWS)] = 0
+
+
+@inlined
+def set_up(points, span, work, frame, brush):
+    """Set-up of all segments of a drawing, between strokes too, sixteen at a time."""
+    places, segments, _ = work
+    first, count = span
+    size, width = frame
+    far = place(points, first, count, brush.scale, places)
+    if far > F32(0.5) * F32(size) + brush.reach:
+        for j in range(count - 1):
+            set_up_one(work, (j, j + 1), size, width, brush)
+        return
+    for group in range((count + LANES - 2) // LANES):
+        at = INDEX(group * LANES * FIELDS)
+        for k in range(LANES):
+            j = group * LANES + k
+            x0, y0 = places[0, INDEX(j)], places[1, INDEX(j)]
+            x1, y1 = places[0, INDEX(j + 1)], places[1, INDEX(j + 1)]
+            keep(segments, at + INDEX(k), capsule(x0, y0, x1, y1, size, width, brush))
+
+
+@inlined
+def less(a, b):
+    """a - b, but at least 0: one instruction when the numbers are unsigned."""
+    return U16(a - (b if b < a else a))
 
 
 @inlined
@@ -273,21 +292,17 @@ def ink_row(image, base, column, line, level, brush):
     a, p = I16(rounded(along)), I16(rounded(across))
     for k in range(LANES):
         x = I32(column + I32(2) * I32(k))
-        da = I16(a + I16(rounded(I32(x * u))))
+        da = I16(a - I16(rounded(I32(x * u))))
         dp = I16(p - I16(rounded(I32(x * v))))
-        da = da if da >= I16(0) else I16(-da)
-        dp = dp if dp >= I16(0) else I16(-dp)
-        da = I16(da - extent)
-        da = da if da > I16(0) else I16(0)
-        # The distance without a square root: max(m, 7/8 m + n/2) of the longer and shorter leg.
+        da = U16(da if da >= I16(0) else I16(-da))
+        dp = U16(dp if dp >= I16(0) else I16(-dp))
+        da = less(da, extent)
+        # Distance without a square root, at most 3 % off: max(m, 7/8 m + n/2) of the legs m >= n.
         m = da if da > dp else dp
         n = dp if da > dp else da
-        d = I16(I16(m - I16(m >> I16(3))) + I16(n >> I16(1)))
-        d = m if m > d else d
-        cover = I16(brush.reach - d)
-        cover = cover if cover > I16(0) else I16(0)
-        cover = cover if cover < brush.fade else brush.fade
-        value = U8(U16(I16(cover * level)) >> U16(7))
+        d = U16(m + less(U16(n >> U16(1)), U16(m >> U16(3))))
+        cover = less(brush.fade, less(d, brush.solid))
+        value = U8(U16(cover * level) >> U16(7))
         q = base + INDEX(k)
         old = image[q]
         image[q] = value if value > old else old
@@ -296,18 +311,19 @@ def ink_row(image, base, column, line, level, brush):
 @inlined
 def ink(image, size, width, segments, j, level, brush):
     """One segment that is set up, in columns of sixteen pixels."""
-    along, across = segments[INDEX(j)], segments[INDEX(BLOCK + j)]
-    u, v = segments[INDEX(2 * BLOCK + j)], segments[INDEX(3 * BLOCK + j)]
-    extent = I16(segments[INDEX(4 * BLOCK + j)])
-    start, right = I64(segments[INDEX(5 * BLOCK + j)]), I64(segments[INDEX(6 * BLOCK + j)])
-    top, rows = I64(segments[INDEX(7 * BLOCK + j)]), I64(segments[INDEX(8 * BLOCK + j)])
-    level = I16(I16(level) * (I16(128) // brush.fade))
+    at = slot(j)
+    along, across = segments[at + INDEX(ALONG)], segments[at + INDEX(ACROSS)]
+    u, v = segments[at + INDEX(STEP_U)], segments[at + INDEX(STEP_V)]
+    extent = U16(segments[at + INDEX(EXTENT)])
+    start, right = I64(segments[at + INDEX(START)]), I64(segments[at + INDEX(RIGHT)])
+    top, rows = I64(segments[at + INDEX(TOP)]), I64(segments[at + INDEX(ROWS)])
+    gain = U16(U16(level) * brush.gain)
     while True:
         base = INDEX(top * width + start)
-        column = I32(2 * start - (size - 1))
+        column = I32(I32(2) * I32(start)) - I32(size - 1)
         a, p = along, across
         for _ in range(rows):
-            ink_row(image, base, column, (a, p, u, v, extent), level, brush)
+            ink_row(image, base, column, (a, p, I32(-u), v, extent), gain, brush)
             a = I32(I32(a + v) + v)
             p = I32(I32(p + u) + u)
             base += INDEX(width)
@@ -316,112 +332,70 @@ def ink(image, size, width, segments, j, level, brush):
         start = min(start + LANES, width - LANES)
 
 
-@kernel
-def draw(columns, levels, images, brush, work):
-    """Clears the images and draws each drawing; where strokes meet, the greater level stays."""
-    points, stroke_lengths, index = columns
-    size, width = images.shape[1], images.shape[2]
-    safe = F32(0.5) * F32(size) + brush.radius
-    for b in range(images.shape[0]):
-        image = images[b].reshape(size * width)
-        image[:] = U8(0)
-        end = index[b + 1, 0]
-        stroke = index[b, 1]
-        rest, whole = I64(0), I64(0)
-        for first in range(index[b, 0], end, BLOCK):
-            count = min(I64(BLOCK), end - first)
-            near = (
-                place(points, first, min(count + 1, end - first), brush.scale, work.points) < safe
-            )
-            if near:
-                set_up(work, count, size, width, brush)
-            j = I64(0)
-            while j < count:
-                if rest == 0:
-                    rest = whole = I64(stroke_lengths[stroke])
-                    stroke += 1
-                    continue
-                here = min(rest, count - j)
-                # A stroke's last point begins no segment, unless it is the only one: a dot.
-                last = j + here - (1 if rest == here and whole > 1 else 0)
-                if whole == 1 or not near:
-                    for q in range(j, last):
-                        set_up_one(work, q, q if whole == 1 else q + 1, size, width, brush)
-                for q in range(j, last):
-                    ink(image, size, width, work.segments, q, levels[first + q], brush)
-                j += here
-                rest -= here
-
-
-# -------------------------------------------------------------------- drawing without grey
+@inlined
+def widened(box, segments, j):
+    """The box (left, right, top, end) of pixels, with those of one segment."""
+    at = slot(j)
+    start, right = I64(segments[at + INDEX(START)]), I64(segments[at + INDEX(RIGHT)])
+    top, rows = I64(segments[at + INDEX(TOP)]), I64(segments[at + INDEX(ROWS)])
+    return (
+        min(box[0], start),
+        max(box[1], max(right, start + LANES - 1)),
+        min(box[2], top),
+        max(box[3], top + rows),
+    )
 
 
 @inlined
-def runs(image, ends, strides, size, radius, level):
-    """One segment as runs of pixels across its longer axis, of which `ends` come first."""
-    a0, b0, a1, b1 = ends
-    along, across = strides
-    edge = F32(size - 1)
-    half = F32(0.5) * edge
-    da, db = a1 - a0, b1 - b0
-    slope = db / da if da != F32(0) else F32(0)
-    first = I32(edge) - I32(min(max(half + (radius - min(a0, a1)), F32(0)), edge))
-    last = I32(min(max(half + (radius + max(a0, a1)), F32(0)), edge))
-    run = I32(F32(2) * radius * np.sqrt(F32(1) + slope * slope) + F32(0.5))
-    run = min(max(run, I32(1)), I32(size))
-    # In 1/65536 pixel. The step is even and the start odd, so no run's end falls on a pixel's
-    # centre: which pixel is taken never depends on the side it is seen from.
-    step = I32(slope * F32(16384)) * I32(4)
-    middle = F32(0.5) * ((b0 + b1) - slope * (a0 + a1)) * F32(32768)
-    b = I32(I32(middle) * I32(2) + (I32(1) if middle >= F32(0) else I32(-1)))
-    b = I32(b + (I32(2) * first - I32(size - 1)) * (step >> I32(1)))
-    b = I32(b + (I32(size - 1) - run) * I32(32768))
-    highest = I32(size) - run
-    q = I64(first) * along
-    for _ in range(first, last + 1):
-        start = min(max((b >> I32(16)) + I32(1), I32(0)), highest)
-        for k in range(run):
-            image[INDEX(q + (I64(start) + k) * across)] = level
-        q += along
-        b = I32(b + step)
-
-
-@inlined
-def stamp(image, size, width, ends, radius, level):
-    x0, y0, x1, y1 = ends
-    if abs(x1 - x0) >= abs(y1 - y0):
-        runs(image, (x0, y0, x1, y1), (1, width), size, radius, level)
-    else:
-        runs(image, (y0, x0, y1, x1), (width, 1), size, radius, level)
+def lay(image, width, cover, box, level):
+    """Lays a stroke of one level over the image where it covers it (128: whole); clears `cover`."""
+    left, right, top, end = box
+    count = min((right - left + LANES) // LANES * LANES, width)
+    left = min(left, width - count)
+    for y in range(top, end):
+        base = INDEX(y * width + left)
+        for k in range(count):
+            q = base + INDEX(k)
+            old = I16(image[q])
+            change = I16(I16(I16(level) - old) * I16(cover[q]))
+            image[q] = U8(I16(old + I16(I16(change + I16(64)) >> I16(7))))
+            cover[q] = U8(0)
 
 
 @kernel
-def draw_plain(columns, levels, images, brush):
-    """Clears the images and draws each drawing without grey; later strokes cover earlier ones."""
+def draw(columns, levels, images, brush, work):
+    """Clears the images and draws each drawing, stroke by stroke.
+
+    Where ink meets ink the greater level stays, which needs no memory of what a stroke covers and
+    also lays a stroke over darker ones. Only a stroke darker than one before it, if `brush.over`,
+    has its cover drawn apart and is then laid over the image.
+    """
     points, stroke_lengths, index = columns
     size, width = images.shape[1], images.shape[2]
-    bound = F32(0.5) * F32(size) + brush.radius + F32(1)
     for b in range(images.shape[0]):
         image = images[b].reshape(size * width)
         image[:] = U8(0)
-        p = index[b, 0]
+        first = index[b, 0]
+        set_up(points, (first, index[b + 1, 0] - first), work, (size, width), brush)
+        j = I64(0)
+        highest = U8(0)
         for s in range(index[b, 1], index[b + 1, 1]):
-            end = p + I64(stroke_lengths[s])
-            for q in range(p, max(end - 1, min(p + 1, end))):
-                r = min(q + 1, end - 1)
-                x0 = (F32(points[q, 0]) - F32(127.5)) * brush.scale
-                y0 = (F32(points[q, 1]) - F32(127.5)) * brush.scale
-                x1 = (F32(points[r, 0]) - F32(127.5)) * brush.scale
-                y1 = (F32(points[r, 1]) - F32(127.5)) * brush.scale
-                if max(max(abs(x0), abs(y0)), max(abs(x1), abs(y1))) > bound:
-                    inside, cx0, cy0, cx1, cy1 = clipped(
-                        float(x0), float(y0), float(x1), float(y1), float(bound)
-                    )
-                    if not inside:
-                        continue
-                    x0, y0, x1, y1 = F32(cx0), F32(cy0), F32(cx1), F32(cy1)
-                stamp(image, size, width, (x0, y0, x1, y1), brush.radius, levels[q])
-            p = end
+            length = I64(stroke_lengths[s])
+            if length == 1:  # a dot, the only stroke whose last point begins a segment
+                set_up_one(work, (j, j), size, width, brush)
+            end = j + max(length - 1, min(length, 1))
+            level = levels[min(first + j, levels.shape[0] - 1)]
+            if brush.over and level < highest:
+                box = (I64(width), I64(0), I64(size), I64(0))
+                for q in range(j, end):
+                    ink(work.cover, size, width, work.segments, q, U8(128), brush)
+                    box = widened(box, work.segments, q)
+                lay(image, width, work.cover, box, level)
+            else:
+                for q in range(j, end):
+                    ink(image, size, width, work.segments, q, levels[first + q], brush)
+            highest = max(highest, level)
+            j += length
 
 
 # ------------------------------------------------------------------------------ sequences
