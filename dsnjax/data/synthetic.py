@@ -16,9 +16,20 @@ import numpy as np
 STEPS = 64  # segments of a stroke before it is simplified
 WAVES = 8  # slow waves that a wobble is made of
 NEAR = 2.0  # pixels that simplifying may move a line
-MISFILED = 0.02  # share of the drawings that lie under the name of another category
+
+# Shares of the drawings ...
+MISFILED = 0.02  # that lie under the name of another category
+UNFINISHED = 0.06  # of which only the beginning is there
+AGAIN = 0.08  # with a stroke drawn twice
+SCRIBBLED = 0.06  # with a stroke that means nothing
+# ... and of the strokes
+JOINED = 0.06  # drawn in one go with the one before
+BROKEN = 0.08  # drawn in two goes
+BACKWARDS = 0.3
+
 COUNTRIES = ("US", "GB", "DE", "BR", "JP", "SA", "KR", "RU")
 
+Drawing = list[list[list[int]]]  # strokes, each [xs, ys]
 Array = np.ndarray
 Rng = np.random.Generator
 
@@ -271,36 +282,41 @@ def write(folder: str | Path, count_per_category: int, seed: int) -> list[Path]:
 
 
 def _category(word: str, count: int, seed: int) -> Iterator[dict[str, Any]]:
-    names = categories()
-    label = names.index(word)
+    """Rows of one file."""
+    label = categories().index(word)
     rng = np.random.default_rng([seed, label])
-    others = (label + rng.integers(1, len(names), count)) % len(names)
-    drawn = np.where(rng.random(count) < MISFILED, others, label)
-    pick = rng.integers(0, 1 << 16, count)  # modulo the number of ways, below
-    found: list[list[list[list[int]]]] = [[]] * count
-    for name in np.unique(drawn):
-        ways = WAYS[names[name]]
-        for number, way in enumerate(ways):
-            rows = np.flatnonzero((drawn == name) & (pick % len(ways) == number))
-            for row, drawing in zip(rows, _draw(way, len(rows), rng), strict=True):
-                found[row] = drawing
-    known = rng.random(count) < np.where(drawn == label, 0.95, 0.3)
+    other = (label + rng.integers(1, len(WAYS), count)) % len(WAYS)
+    drawn = np.where(rng.random(count) < MISFILED, other, label)
+    drawings = _draw_all(drawn, rng)
+    recognized = rng.random(count) < np.where(drawn == label, 0.95, 0.3)
     key_id = rng.integers(1 << 52, 1 << 53, count)
     country = rng.integers(0, len(COUNTRIES), count)
-    second = rng.integers(0, 60, (count, 3))
-    for row, drawing in enumerate(found):
-        hour, minute, rest = second[row] % (24, 60, 60)
+    clock = rng.integers(0, (24, 60, 60), (count, 3))
+    for row, drawing in enumerate(drawings):
+        hour, minute, second = clock[row]
         yield {
             "word": word,
             "countrycode": COUNTRIES[country[row]],
-            "timestamp": f"2017-03-{1 + row % 28:02} {hour:02}:{minute:02}:{rest:02}.00000 UTC",
-            "recognized": bool(known[row]),
+            "timestamp": f"2017-03-{1 + row % 28:02} {hour:02}:{minute:02}:{second:02}.00000 UTC",
+            "recognized": bool(recognized[row]),
             "key_id": str(key_id[row]),
             "drawing": drawing,
         }
 
 
-def _draw(way: list[Part], count: int, rng: Rng) -> list[list[list[list[int]]]]:
+def _draw_all(drawn: Array, rng: Rng) -> list[Drawing]:
+    """A drawing for each label in `drawn`, each made in one of its category's ways."""
+    drawings: list[Drawing] = [[]] * len(drawn)
+    pick = rng.random(len(drawn))
+    for label, ways in enumerate(WAYS.values()):
+        for number, way in enumerate(ways):
+            rows = np.flatnonzero((drawn == label) & ((pick * len(ways)).astype(int) == number))
+            for row, drawing in zip(rows, _draw(way, len(rows), rng), strict=True):
+                drawings[row] = drawing
+    return drawings
+
+
+def _draw(way: list[Part], count: int, rng: Rng) -> list[Drawing]:
     """`count` drawings made this way."""
     if count == 0:
         return []
@@ -314,10 +330,10 @@ def _draw(way: list[Part], count: int, rng: Rng) -> list[list[list[list[int]]]]:
     xs, ys = points[:, 0].tolist(), points[:, 1].tolist()
     starts = np.flatnonzero(first)
     ends = np.append(starts[1:], len(points))
-    found: list[list[list[list[int]]]] = [[] for _ in range(count)]
-    for drawing, start, end in zip(owner[starts].tolist(), starts, ends, strict=True):
-        found[drawing].append([xs[start:end], ys[start:end]])
-    return found
+    drawings: list[Drawing] = [[] for _ in range(count)]
+    for row, start, end in zip(owner[starts], starts, ends, strict=True):
+        drawings[row].append([xs[start:end], ys[start:end]])
+    return drawings
 
 
 def _trace(way: list[Part], count: int, rng: Rng) -> Array:
@@ -360,8 +376,8 @@ def _lean(strokes: Array, rng: Rng) -> Array:
 
 def _shown(chances: list[float], count: int, rng: Rng) -> Array:
     """Which strokes are drawn, [count, parts + 2]; always at least one."""
-    shown = rng.random((count, len(chances) + 2)) < [*chances, 0.08, 0.06]
-    unfinished = rng.random(count) < 0.06
+    shown = rng.random((count, len(chances) + 2)) < [*chances, AGAIN, SCRIBBLED]
+    unfinished = rng.random(count) < UNFINISHED
     stop = rng.integers(1, len(chances) + 1, count)
     shown &= ~unfinished[:, None] | (np.arange(shown.shape[1]) < stop[:, None])
     shown[~shown.any(axis=1), 0] = True
@@ -379,7 +395,7 @@ def _order(strokes: Array, shown: Array, rng: Rng) -> tuple[Array, Array]:
     closed = gap < 0.2 * np.ptp(strokes, axis=2).max(axis=-1)
     start = closed * rng.choice([0, 0, 0, 8, 16, 32, 48], (count, parts))
     step = (np.arange(STEPS + 1) + start[..., None]) % (STEPS + 1)
-    step = np.where(rng.random((count, parts, 1)) < 0.3, STEPS - step, step)
+    step = np.where(rng.random((count, parts, 1)) < BACKWARDS, STEPS - step, step)
     return strokes[row[..., None], np.arange(parts)[:, None], step], shown
 
 
@@ -387,9 +403,9 @@ def _lifts(shown: Array, rng: Rng) -> Array:
     """Where the pen comes down, [count, parts, STEPS + 1]; some strokes are two, or two are one."""
     count, parts = shown.shape
     first = np.zeros((count, parts, STEPS + 1), bool)
-    first[..., 0] = rng.random((count, parts)) > 0.06
+    first[..., 0] = rng.random((count, parts)) >= JOINED
     first[np.arange(count), shown.argmax(axis=1), 0] = True
-    broken = np.nonzero(rng.random((count, parts)) < 0.08)
+    broken = np.nonzero(rng.random((count, parts)) < BROKEN)
     first[*broken, rng.integers(12, STEPS - 12, len(broken[0]))] = True
     return first
 
