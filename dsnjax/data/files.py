@@ -11,13 +11,17 @@ from dsnjax.errors import UserError
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes its name only when all of it is on the disk."""
+def whole(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
+    """A file to write that takes its name only when all of it is written.
+
+    Without sync a loss of power may still tear it: for files whose checksum is looked at.
+    """
     part = path.with_name(f"{path.name}.part")
     with open(part, "wb") as file:
         yield file
-        file.flush()
-        os.fsync(file.fileno())
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
     os.replace(part, path)
 
 

@@ -64,11 +64,11 @@ def convert(task: Range, categories: tuple[str, ...], folder: Path) -> Sidecar:
         batches = iter(lambda: list(islice(kept, BATCH)), [])
         for part in _parts(columns(batch, labels) for batch in batches):
             file = part_file(task.number, len(sidecar.parts), folder)
-            with files.whole(file) as out:
+            with files.whole(file, sync=False) as out:
                 np.savez(out, allow_pickle=False, **part)
             sidecar.parts.append(_checksum(file))
         sidecar.lines = source.number
-    with files.whole(_sidecar_file(task.number, folder)) as out:
+    with files.whole(_sidecar_file(task.number, folder), sync=False) as out:
         out.write(msgspec.json.encode(sidecar))
     return sidecar
 

@@ -4,7 +4,14 @@ A drawing's split depends on its own hash alone: more drawings, another order or
 categories move none of them, and two copies of a drawing never part.
 """
 
+import hashlib
+from pathlib import Path
+
+import msgspec
 import numpy as np
+
+from dsnjax.data import files
+from dsnjax.errors import DataError, UserError
 
 TRAIN, VALID, TEST = 0, 1, 2
 NAMES = ("train", "valid", "test")
@@ -27,4 +34,98 @@ def split(hash: np.ndarray, valid: float = 0.1, test: float = 0.1) -> np.ndarray
     result = np.full(len(hash), TRAIN, np.int8)
     result[place < test + valid] = VALID
     result[place < test] = TEST
+    return result
+
+
+def fixed(hash: np.ndarray, label: np.ndarray, valid: int = 512, test: int = 512) -> np.ndarray:
+    """Splits by number, the paper's way: so many of each category to test, so many to valid.
+
+    In each category the drawings of lowest hash are test, the next are valid. A drawing whose
+    strokes stand in another category too is trained on, lest its copy be in another split.
+
+    Args:
+        hash: uint64 [n], evenly spread; equal where the strokes are.
+        label: [n] the category of each drawing.
+
+    Returns:
+        int8 [n] of TRAIN, VALID, TEST.
+
+    Raises:
+        UserError: a category has too few drawings to leave one to train on.
+    """
+    _, inverse, copies = np.unique(hash, return_inverse=True, return_counts=True)
+    rows = np.flatnonzero(copies[inverse] == 1)
+    rows = rows[np.lexsort((hash[rows], label[rows]))]
+    begins = np.flatnonzero(np.diff(label[rows], prepend=-1))
+    sizes = np.diff(begins, append=len(rows))
+    if not len(rows) or sizes.min() <= valid + test:
+        short = label[rows[begins[sizes.argmin()]]] if len(rows) else 0
+        raise UserError(
+            f"split: category {short} has {sizes.min(initial=len(rows))} drawings, too few for "
+            f"{valid} valid and {test} test ones; lower them or split by share"
+        )
+    rank = np.arange(len(rows)) - np.repeat(begins, sizes)
+    result = np.full(len(hash), TRAIN, np.int8)
+    result[rows[rank < test + valid]] = VALID
+    result[rows[rank < test]] = TEST
+    return result
+
+
+class _Head(msgspec.Struct):
+    """The first line of a manifest; `sha256` is of all the others."""
+
+    dsnjax_split: int
+    valid: int
+    test: int
+    sha256: str
+
+
+def write(path: Path, member: np.ndarray, key_id: np.ndarray, hash: np.ndarray) -> None:
+    """Writes which drawings are valid and test, to split another store just so.
+
+    Line after line a split and a `key_id`, or `#` and the hash where there is none, sorted.
+
+    Args:
+        member: int8 [n] of TRAIN, VALID, TEST.
+        key_id: uint64 [n], 0 where there is none.
+        hash: uint64 [n].
+    """
+    held = np.flatnonzero(member != TRAIN)
+    named = zip(member[held].tolist(), key_id[held].tolist(), hash[held].tolist(), strict=True)
+    lines = sorted(f"{NAMES[code]} {key or f'#{mark:016x}'}\n" for code, key, mark in named)
+    text = "".join(lines).encode()
+    sizes = np.bincount(member, minlength=3).tolist()
+    head = _Head(1, sizes[VALID], sizes[TEST], hashlib.sha256(text).hexdigest())
+    with files.whole(path) as file:
+        file.write(msgspec.json.encode(head) + b"\n" + text)
+
+
+def read(path: Path, key_id: np.ndarray, hash: np.ndarray) -> np.ndarray:
+    """Splits as a manifest says: what it does not name is trained on, but for copies.
+
+    Args:
+        key_id: uint64 [n], 0 where there is none.
+        hash: uint64 [n]; a drawing with the hash of a valid or test one goes with it.
+
+    Returns:
+        int8 [n] of TRAIN, VALID, TEST.
+
+    Raises:
+        DataError: it is no manifest, or not as it was written.
+    """
+    try:
+        line, _, text = path.read_bytes().partition(b"\n")
+        head = msgspec.json.decode(line, type=_Head)
+        if hashlib.sha256(text).hexdigest() != head.sha256:
+            raise DataError(f"{path}: changed since it was written; get it again")
+        pairs = [line.split() for line in text.decode().splitlines()]
+        result = np.full(len(hash), TRAIN, np.int8)
+        for code in (VALID, TEST):
+            ids = [id for name, id in pairs if name == NAMES[code]]
+            keys = np.array([int(id) for id in ids if id[0] != "#"], np.uint64)
+            marks = np.array([int(id[1:], 16) for id in ids if id[0] == "#"], np.uint64)
+            found = np.isin(key_id, keys) | ((key_id == 0) & np.isin(hash, marks))
+            result[np.isin(hash, hash[found])] = code
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: no manifest of a split ({error})") from None
     return result
