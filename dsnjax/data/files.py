@@ -16,7 +16,8 @@ def whole(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
 
     Without sync a loss of power may still tear it: for files whose checksum is looked at.
     """
-    part = path.with_name(f"{path.name}.part")
+    # A worker that outlives its parent for a moment may be writing the same file.
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with open(part, "wb") as file:
         yield file
         if sync:

@@ -172,8 +172,7 @@ def _files(source: Path, categories: tuple[str, ...]) -> list[Path]:
 
 
 def _build(plan: Plan, folder: Path, jobs: int, max_reject_share: float) -> None:
-    work = folder / ".work"
-    _clear_unless_of(plan, work)
+    work = _work_folder(plan, folder / ".work")
     sidecars = _converted(plan, work, jobs)
     rejects = list(_rejects(plan, sidecars))
     counts = _total(sidecars)
@@ -210,14 +209,14 @@ def _build(plan: Plan, folder: Path, jobs: int, max_reject_share: float) -> None
     write(folder, _kept(parts, keep, hash), _sizes(parts, keep), about)
 
 
-def _clear_unless_of(plan: Plan, work: Path) -> None:
-    """Throws away the shards of other files, or of other categories."""
-    file, data = work / "plan.json", msgspec.json.encode(plan)
-    if not file.is_file() or file.read_bytes() != data:
-        for shard in [*work.glob("*.npz"), *work.glob("*.json")]:
-            shard.unlink()
-        with files.whole(file) as out:
-            out.write(data)
+def _work_folder(plan: Plan, work: Path) -> Path:
+    """Where the plan's shards lie; those of other plans are thrown away."""
+    own = work / hashlib.sha256(msgspec.json.encode(plan)).hexdigest()[:16]
+    for other in work.iterdir():
+        if other.is_dir() and other != own:
+            shutil.rmtree(other, ignore_errors=True)
+    own.mkdir(exist_ok=True)
+    return own
 
 
 def _converted(plan: Plan, work: Path, jobs: int) -> list[Sidecar]:
@@ -248,8 +247,8 @@ def _results(plan: Plan, work: Path, jobs: int) -> Iterator[tuple[int, Sidecar]]
             yield futures[future], future.result()
     except BrokenProcessPool:
         raise Interrupted(
-            f"{work.parent}: a worker died, perhaps for want of memory; run it again with fewer "
-            "jobs: it goes on where it stopped"
+            f"{work.parents[1]}: a worker died, perhaps for want of memory; run it again with "
+            "fewer jobs: it goes on where it stopped"
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)

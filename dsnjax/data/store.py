@@ -221,7 +221,7 @@ class _Writer:
 def _check(path: Path, manifest: Manifest, columns: Mapping[str, np.ndarray]) -> None:
     """What shapes do not say: the columns fit together. Kernels rely on it without looking."""
     index, ends = columns["index"], (len(columns["points"]), len(columns["stroke_lengths"]))
-    if tuple(index[0]) != (0, 0) or tuple(index[-1]) != ends or np.any(np.diff(index, axis=0) < 1):
+    if tuple(index[0]) != (0, 0) or tuple(index[-1]) != ends or np.any(index[1:] <= index[:-1]):
         raise DataError(f"{path / 'index.npy'}: does not end where the points do; {_AGAIN}")
     if (label := columns["label"].max()) >= len(manifest.categories):
         raise DataError(

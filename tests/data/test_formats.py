@@ -2,6 +2,7 @@ import gzip
 import io
 import json
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -285,3 +286,8 @@ def test_damaged_gzip_is_bad_data(tmp_path, damage):
     path.write_bytes(damage(gzip.compress((CAT + b"\n") * 99)))
     with pytest.raises(DataError, match=r"cat\.ndjson\.gz: damaged"):
         list(formats.read([path]))
+
+
+def test_every_reason_is_explained_to_the_user():
+    page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
+    assert [reason for reason in formats.REASONS if f"`{reason}`" not in page] == []
