@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import raster
 from dsnjax.data import formats, synthetic
 
-COUNT = 60
+COUNT = 40
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +51,8 @@ def test_a_row_has_the_fields_of_the_official_files_in_their_order(rows):
     assert all(list(row) == fields for row in rows)
 
 
-@settings(max_examples=20)
-@given(count=st.integers(0, 12), seed=st.integers(0, 2**32))
+@settings(max_examples=10)
+@given(count=st.integers(0, 5), seed=st.integers(0, 2**32))
 def test_drawings_fill_0_to_255_from_the_upper_left(count, seed):
     for row in synthetic.drawings(count, seed):
         xs = list(itertools.chain(*(stroke[0] for stroke in row["drawing"])))
@@ -86,9 +86,9 @@ def test_files_have_the_layout_of_the_bucket_and_no_row_is_refused(tmp_path):
 
 
 def test_a_linear_look_at_the_pixels_is_far_from_enough():
-    """Least squares on 28 by 28 images; a small network names nine in ten of them rightly."""
-    rows = list(synthetic.drawings(150, seed=0))
-    images = raster.render(raster.pack([row["drawing"] for row in rows]), size=28)
+    """Least squares on 20 by 20 images; a small network names nine in ten of them rightly."""
+    rows = list(synthetic.drawings(120, seed=0))
+    images = raster.render(raster.pack([row["drawing"] for row in rows]), size=20)
     pixels = images.reshape(len(rows), -1) / 255
     label = np.array([synthetic.categories().index(row["word"]) for row in rows])
     seen = np.arange(len(rows)) % 3 > 0
