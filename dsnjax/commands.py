@@ -138,7 +138,7 @@ class Predict(Section):
             raise DataError("predict: no row could be read; want rows with a simplified drawing")
 
 
-COMMANDS: dict[str, type[Section]] = {
+COMMANDS = {
     "train": Train,
     "prepare": Prepare,
     "evaluate": Evaluate,

@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from dsnjax import config as schema
@@ -49,7 +50,7 @@ def make_train_step(
         )
         following = TrainState(
             step=now.step + 1,
-            params=optax.apply_updates(now.params, updates),
+            params=optax.apply_updates(now.params, updates),  # type: ignore[arg-type]
             statistics=statistics,
             opt_state=opt_state,
             centers=centers,
@@ -104,7 +105,7 @@ def train(config: schema.Config, workdir: Workdir) -> dict[str, Any]:
             return json.loads(finished.read_text(encoding="utf-8"))
         store = workdir.store()
         training = Training(config, workdir, store)
-        show(workdir, store, training.rows["train"], config.data)
+        show(workdir, store, training.rows["test"], config.data)
         training.run()
         return evaluate.evaluate(workdir)
 
@@ -191,23 +192,28 @@ class Training:
         saved.save(now, figures["map3"])
 
 
-def show(workdir: Workdir, store: Store, rows: Any, data: schema.Data) -> None:
-    """Writes drawings.png: what the network is shown of the first drawings, under their names."""
-    spread = rows[:: max(1, len(rows) // SHOWN)][:SHOWN]
-    batch = batches.draw(store, spread, data)
+def show(workdir: Workdir, store: Store, rows: np.ndarray, data: schema.Data) -> None:
+    """Writes some drawings: drawings.png as the network is shown them, drawings.ndjson as rows."""
+    rows = rows[:: max(1, len(rows) // SHOWN)][:SHOWN]
+    batch = batches.draw(store, rows, data)
     names = [store.categories[label] for label in batch["label"]]
     pictures.sheet(batch["image"][..., 0], names, workdir.path / "drawings.png")
+    with (workdir.path / "drawings.ndjson").open("w", encoding="utf-8") as file:
+        for row, name, drawing in zip(rows, names, store.take(rows).unpack(), strict=True):
+            key_id = int(store.key_id[row])
+            about = {"word": name} | ({"key_id": str(key_id)} if key_id else {})
+            file.write(json.dumps(about | {"drawing": drawing}) + "\n")
 
 
 def finite(figures: dict[str, jax.Array], step: int) -> dict[str, float]:
     """Figures on the host. Raises DataError when the loss is none any more."""
-    figures = {name: float(value) for name, value in jax.device_get(figures).items()}
-    if not math.isfinite(figures["loss"]):
+    values = {name: float(value) for name, value in figures.items()}
+    if not math.isfinite(values["loss"]):
         raise DataError(
-            f"step {step}: the loss is {figures['loss']}; the checkpoints before it are kept; "
+            f"step {step}: the loss is {values['loss']}; the checkpoints before it are kept; "
             "start again with a lower --optim.learning-rate"
         )
-    return figures
+    return values
 
 
 class Clock:

@@ -28,3 +28,38 @@ def quickdraw() -> Path:
     if not (folder / "full" / "simplified").is_dir():
         pytest.skip(f"no real drawings in {folder}; DSNJAX_QUICKDRAW names their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def made_up(tmp_path_factory) -> Path:
+    """A store of 20 made-up drawings in each category."""
+    from dsnjax.data import prepare, synthetic
+
+    folder = tmp_path_factory.mktemp("made_up")
+    synthetic.write(folder / "drawings", 20, seed=1)
+    prepare.prepare([folder / "drawings"], folder / "store", synthetic.categories(), jobs=1)
+    return folder / "store"
+
+
+@pytest.fixture(scope="session")
+def tiny(made_up):
+    """Config of a run of a few steps on a network of a few thousand weights."""
+    from dsnjax import config
+
+    values = {
+        "data": {
+            "store": made_up,
+            "batch_size": 32,
+            "image_size": 32,
+            "length": 24,
+            "split": {"valid": 0.1, "test": 0.2},
+        },
+        "model": {
+            "cnn": {"stem": 4, "widths": [8, 16], "blocks": [1, 1]},
+            "rnn": {"widths": [8, 8], "kernels": [5, 3], "strides": [1, 2], "hidden": 8},
+            "width": 16,
+            "heads": 2,
+        },
+        "run": {"epochs": 2, "log_every": 2, "checkpoint_every": 4},
+    }
+    return config.check(config.Config, values)

@@ -38,7 +38,7 @@ def rows(store: Store, data: config.Data) -> dict[str, np.ndarray]:
 
 def training(
     store: Store, rows: np.ndarray, data: config.Data, seed: int, start: int
-) -> Iterator[Batch]:
+) -> grain.DatasetIterator:
     """Batches of steps `start`, `start + 1`, ... without end; close() it when done.
 
     Args:
@@ -50,7 +50,7 @@ def training(
     batches = (
         grain.MapDataset.source(source)
         .seed(seed)
-        .random_map(lambda chosen, rng: draw(store, chosen, data, flip_rng(data, rng)))
+        .random_map(lambda chosen, rng: draw(store, chosen, data, rng if data.flip else None))
     )
     # grain's default of 16 threads and 500 elements is its slowest setting for data in memory.
     options = grain.ReadOptions(num_threads=data.threads, prefetch_buffer_size=2 * data.threads)
@@ -104,10 +104,6 @@ def mirrored(packed: raster.Packed, chosen: np.ndarray) -> raster.Packed:
     return replace(packed, points=points)
 
 
-def flip_rng(data: config.Data, rng: np.random.Generator) -> np.random.Generator | None:
-    return rng if data.flip else None
-
-
 @dataclass(frozen=True)
 class Shuffled:
     """The rows of every global batch: element s is those of step s."""
@@ -119,8 +115,8 @@ class Shuffled:
     def __len__(self) -> int:
         return 2**31  # the row of drawings is endless; the run ends it
 
-    def __getitem__(self, step: int) -> np.ndarray:
-        place = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+    def __getitem__(self, index: int) -> np.ndarray:
+        place = np.arange(index * self.batch_size, (index + 1) * self.batch_size)
         epoch, position = np.divmod(place, len(self.rows))
         chosen = np.empty(self.batch_size, np.int64)
         for one in range(epoch[0], epoch[-1] + 1):

@@ -5,6 +5,7 @@ from flax import nnx
 from jax import Array
 
 from dsnjax import config
+from dsnjax.models.convolution import Conv3x3
 
 
 class Residual(nnx.Module):
@@ -12,9 +13,9 @@ class Residual(nnx.Module):
 
     def __init__(self, inputs: int, features: int, stride: int, *, rngs: nnx.Rngs):
         self.stride = stride
-        self.first = nnx.Conv(inputs, features, (3, 3), stride, use_bias=False, rngs=rngs)
+        self.first = Conv3x3(inputs, features, stride, rngs=rngs)
         self.first_norm = nnx.BatchNorm(features, momentum=0.9, rngs=rngs)
-        self.second = nnx.Conv(features, features, (3, 3), use_bias=False, rngs=rngs)
+        self.second = Conv3x3(features, features, rngs=rngs)
         # Starting at zero, a block begins as its shortcut (Goyal et al. 2017, section 5.1).
         zero = nnx.initializers.zeros_init()
         self.second_norm = nnx.BatchNorm(features, momentum=0.9, scale_init=zero, rngs=rngs)
@@ -34,7 +35,7 @@ class CNN(nnx.Module):
     def __init__(self, size: config.CNN, *, rngs: nnx.Rngs):
         self.square = size.stem
         inputs = size.stem**2
-        self.stem = nnx.Conv(inputs, size.widths[0], (3, 3), use_bias=False, rngs=rngs)
+        self.stem = Conv3x3(inputs, size.widths[0], rngs=rngs)
         self.stem_norm = nnx.BatchNorm(size.widths[0], momentum=0.9, rngs=rngs)
         blocks, inputs = [], size.widths[0]
         for stage, (width, count) in enumerate(zip(size.widths, size.blocks, strict=True)):

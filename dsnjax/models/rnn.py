@@ -31,30 +31,37 @@ class LSTM(nnx.Module):
 
     def __call__(self, x: Array, mask: Array) -> Array:
         """[b, t, d] and mask [b, t] to [b, t, directions * hidden], zero beyond a length."""
-        directions = self.kernel.shape[0]
+        kernel, recurrent, bias = self.kernel[...], self.recurrent[...], self.bias[...]
         # The second direction reads the flipped padding first; masked, it stays at zero.
-        both = jnp.stack([x, jnp.flip(x, 1)][:directions])  # [k, b, t, d]
-        seen = jnp.stack([mask, jnp.flip(mask, 1)][:directions])
+        ways = [(x, mask), (jnp.flip(x, 1), jnp.flip(mask, 1))][: len(kernel)]
         # All steps' inputs in one matrix product; only the recurrent one is left in the scan.
-        gates = jnp.einsum("kbtd,kdg->tkbg", both, self.kernel[...])
-        gates = gates + self.bias[...][:, None]
-        recurrent = self.recurrent[...]
+        gates = [(way @ kernel[k] + bias[k]).swapaxes(0, 1) for k, (way, _) in enumerate(ways)]
+        real = [seen.T[..., None] for _, seen in ways]  # [t, b, 1]
+        start = jnp.zeros((x.shape[0], self.hidden), x.dtype)
 
-        def advance(carry, inputs):
-            state, cell = carry  # [k, b, hidden]
-            gate, real = inputs
-            total = gate + jnp.einsum("kbh,khg->kbg", state, recurrent)
-            let_in, keep, new, let_out = jnp.split(total, 4, axis=-1)
-            moved = jax.nn.sigmoid(keep) * cell + jax.nn.sigmoid(let_in) * jnp.tanh(new)
-            cell = jnp.where(real, moved, cell)
-            state = jnp.where(real, jax.nn.sigmoid(let_out) * jnp.tanh(moved), state)
-            return (state, cell), jnp.where(real, state, 0)
+        def advance(carries, inputs):
+            # One scan with a product for each direction: XLA's CPU backend has a fast path for
+            # plain products, and none for batches of them.
+            moved = [
+                _advance(carry, gate, recurrent[k], real)
+                for k, (carry, gate, real) in enumerate(zip(carries, *inputs, strict=True))
+            ]
+            return moved, [
+                jnp.where(r, state, 0) for (state, _), r in zip(moved, inputs[1], strict=True)
+            ]
 
-        start = jnp.zeros((directions, x.shape[0], self.hidden), x.dtype)
-        real = seen.transpose(2, 0, 1)[..., None]  # [t, k, b, 1]
-        _, states = jax.lax.scan(advance, (start, start), (gates, real))
-        states = states.transpose(1, 2, 0, 3)  # [k, b, t, hidden]
+        _, states = jax.lax.scan(advance, [(start, start)] * len(ways), (gates, real))
+        states = [state.swapaxes(0, 1) for state in states]  # [b, t, hidden]
         return jnp.concatenate([states[0], *(jnp.flip(s, 1) for s in states[1:])], axis=-1)
+
+
+def _advance(carry, gate, recurrent, real):
+    """State and cell after one step [b, hidden]; where `real` [b, 1] is False, as before it."""
+    state, cell = carry
+    let_in, keep, new, let_out = jnp.split(gate + state @ recurrent, 4, axis=-1)
+    moved = jax.nn.sigmoid(keep) * cell + jax.nn.sigmoid(let_in) * jnp.tanh(new)
+    shown = jax.nn.sigmoid(let_out) * jnp.tanh(moved)
+    return jnp.where(real, shown, state), jnp.where(real, moved, cell)
 
 
 class RNN(nnx.Module):

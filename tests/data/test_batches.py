@@ -1,0 +1,107 @@
+from contextlib import closing
+from itertools import islice
+
+import numpy as np
+import pytest
+
+import raster
+from dsnjax.data import batches, noise
+from dsnjax.data.store import Store
+
+
+@pytest.fixture(scope="module")
+def store(made_up):
+    return Store.open(made_up)
+
+
+def stream(store, data, rows, start, count, seed=3):
+    with closing(batches.training(store, rows, data, seed, start)) as found:
+        return list(islice(found, count))
+
+
+def same(one, other):
+    return all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_any_step_is_reached_at_once(store, tiny):
+    rows = np.arange(100)
+    whole = stream(store, tiny.data, rows, 0, 7)
+    assert all(
+        same(a, b) for a, b in zip(whole[5:], stream(store, tiny.data, rows, 5, 2), strict=True)
+    )
+
+
+@pytest.mark.parametrize("threads", [0, 3])
+def test_threads_change_no_batch(store, tiny, threads):
+    data = tiny.data.model_copy(update={"threads": threads})
+    rows = np.arange(100)
+    pairs = zip(stream(store, data, rows, 0, 5), stream(store, tiny.data, rows, 0, 5), strict=True)
+    assert all(same(a, b) for a, b in pairs)
+
+
+def test_every_drawing_comes_once_an_epoch_even_across_batches():
+    rows = np.arange(1000, 1050)
+    source = batches.Shuffled(rows, 32, seed=0)
+    row = np.concatenate([source[step] for step in range(25)])  # 16 epochs of 50
+    epochs = row.reshape(16, 50)
+    assert all(sorted(epoch) == list(rows) for epoch in epochs)
+    assert not np.array_equal(epochs[0], epochs[1])
+
+
+def test_another_seed_is_another_order():
+    one, other = (batches.Shuffled(np.arange(64), 64, seed)[0] for seed in (0, 1))
+    assert not np.array_equal(one, other)
+
+
+def test_flip_mirrors_about_half_of_the_drawings_in_both_branches(store, tiny):
+    rows = np.arange(200)
+    plain = tiny.data.model_copy(update={"flip": False, "batch_size": 200})
+    mirrored = tiny.data.model_copy(update={"batch_size": 200})
+    (before,), (after,) = (stream(store, data, rows, 0, 1) for data in (plain, mirrored))
+    image = (before["image"] == after["image"]).all((1, 2, 3))
+    turned = (before["image"][:, :, ::-1] == after["image"]).all((1, 2, 3))
+    assert (image | turned).all()
+    assert 60 < turned.sum() < 140
+    chosen = turned & ~image
+    np.testing.assert_allclose(before["points"][chosen] * [-1, 1, 1], after["points"][chosen])
+
+
+def test_a_mirrored_drawing_gives_the_mirrored_image():
+    packed = raster.pack([[[[0, 100, 255], [0, 30, 255]]], [[[7, 9], [3, 200]], [[1], [2]]]])
+    turned = batches.mirrored(packed, np.array([True, False]))
+    before, after = raster.render(packed, size=32), raster.render(turned, size=32)
+    assert np.array_equal(before[0, :, ::-1], after[0])
+    assert np.array_equal(before[1], after[1])
+
+
+def test_once_gives_every_drawing_once_and_pads_the_last_batch(store, tiny):
+    rows = np.arange(10, 80)
+    found = list(batches.once(store, rows, tiny.data))
+    assert [batch["mask"].sum() for batch in found] == [32, 32, 6]
+    assert all(len(batch["image"]) == 32 for batch in found)
+    label = np.concatenate([batch["label"][batch["mask"] > 0] for batch in found])
+    assert np.array_equal(label, store.label[rows])
+
+
+def test_a_batch_is_what_the_contract_says(store, tiny):
+    (batch,) = stream(store, tiny.data, np.arange(100), 0, 1)
+    assert {name: (str(part.dtype), part.shape[1:]) for name, part in batch.items()} == {
+        "image": ("uint8", (32, 32, 1)),
+        "points": ("float32", (24, 3)),
+        "length": ("int32", ()),
+        "label": ("int32", ()),
+        "mask": ("float32", ()),
+    }
+
+
+@pytest.mark.parametrize("filtered", ["none", "train", "all"])
+def test_noise_is_removed_from_the_splits_that_are_named(store, tiny, filtered):
+    rule = tiny.data.noise.model_copy(update={"filter": filtered, "low": 0.2, "high": 0.8})
+    data = tiny.data.model_copy(update={"noise": rule})
+    found = batches.rows(store, data)
+    kept = noise.keep_mask(store.entropy, store.label, 0.2, 0.8)
+    assert kept[found["train"]].all() == (filtered != "none")
+    assert kept[found["test"]].all() == (filtered == "all")
+    everything = np.concatenate(list(found.values()))
+    assert len(set(everything)) == len(everything)
+    assert filtered != "none" or len(everything) == len(store)

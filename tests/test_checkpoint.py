@@ -1,0 +1,117 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dsnjax import checkpoint, losses
+from dsnjax.errors import CheckpointError, UserError
+from dsnjax.state import TrainState
+
+
+def state(step, width=3):
+    return TrainState(
+        step=jnp.asarray(step, jnp.int32),
+        params={"head/kernel": jnp.full((width, 2), float(step))},
+        statistics={"norm/mean": jnp.full(width, float(step))},
+        opt_state=({"head/kernel": jnp.ones((width, 2))},),
+        centers=losses.no_centers(2, width),
+        key=jax.random.key(0),
+    )
+
+
+LIKE = jax.eval_shape(lambda: state(0))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    with checkpoint.Checkpoints(tmp_path) as saved:
+        for step, map3 in [(1, 0.5), (2, 0.9), (3, 0.7), (4, None)]:
+            saved.save(state(step), map3)
+    return tmp_path
+
+
+def newest(folder):
+    with checkpoint.Checkpoints(folder) as saved:
+        return saved.newest(like())
+
+
+def like():
+    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=here), LIKE)
+
+
+def test_the_latest_two_and_the_best_are_kept(folder):
+    with checkpoint.Checkpoints(folder) as saved:
+        assert saved.steps() == [2, 3, 4]
+        assert saved.best() == 2
+    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["2", "3", "4"]
+
+
+def test_what_was_saved_comes_back_bit_for_bit(folder):
+    found = newest(folder)
+    assert jax.tree.structure(found) == jax.tree.structure(state(4))
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(state(4)), strict=True):
+        if jnp.issubdtype(one.dtype, jax.dtypes.prng_key):
+            one, other = jax.random.key_data(one), jax.random.key_data(other)
+        assert np.array_equal(one, other)
+
+
+def test_arrays_may_be_donated_while_they_are_written(tmp_path):
+    big = {"head/kernel": jnp.arange(2_000_000, dtype=jnp.float32)}
+    before = state(1)
+    before = TrainState(**{**vars(before), "params": big})
+    advance = jax.jit(lambda s: jax.tree.map(lambda a: a * 0, s), donate_argnums=0)
+    with checkpoint.Checkpoints(tmp_path) as saved:
+        saved.save(before)
+        advance(big)
+        shapes = jax.tree.map(
+            lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding),
+            TrainState(**{**vars(state(1)), "params": {"head/kernel": jnp.zeros(2_000_000)}}),
+        )
+        saved.check(wait=True)
+        found = saved.restore(1, shapes)
+    assert np.array_equal(found.params["head/kernel"], np.arange(2_000_000, dtype=np.float32))
+
+
+@pytest.mark.fault
+def test_every_flipped_bit_and_every_missing_file_is_seen(folder, capsys):
+    files = sorted(path for path in (folder / "4").rglob("*") if path.is_file())
+    assert len(files) > 3
+    for file in files:
+        whole = file.read_bytes()
+        file.write_bytes(bytes([whole[0] ^ 1]) + whole[1:] if whole else b"?")
+        assert int(newest(folder).step) == 3
+        assert f"{file.name} has changed since it was written" in capsys.readouterr().err
+        file.unlink()
+        assert int(newest(folder).step) == 3
+        assert f"{file.name} is missing" in capsys.readouterr().err
+        file.write_bytes(whole)
+    assert int(newest(folder).step) == 4
+
+
+@pytest.mark.fault
+def test_a_folder_of_damaged_steps_is_refused(folder):
+    for manifest in folder.glob("*.json"):
+        manifest.write_text("{")
+    with pytest.raises(CheckpointError, match="every checkpoint is damaged"):
+        newest(folder)
+
+
+@pytest.mark.fault
+def test_a_step_without_a_manifest_was_cut_short_and_does_not_count(folder):
+    (folder / "4.json").unlink()
+    assert int(newest(folder).step) == 3
+
+
+def test_an_empty_folder_has_nothing_to_restore(tmp_path):
+    assert newest(tmp_path / "none") is None
+    with pytest.raises(CheckpointError, match="no checkpoint; train there first"):
+        checkpoint.Checkpoints(tmp_path / "none").best()
+
+
+def test_a_network_of_another_size_is_named_by_its_parameter(folder):
+    other = jax.eval_shape(lambda: state(0, width=5))
+    with pytest.raises(
+        UserError, match=r"head/kernel is float32\[3, 2\] there, .* float32\[5, 2\]"
+    ):
+        checkpoint.Checkpoints(folder).restore(4, other)

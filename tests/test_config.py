@@ -1,0 +1,128 @@
+from pathlib import Path
+
+import pytest
+import tyro
+
+from dsnjax import config, presets
+from dsnjax.config import Config, Section
+from dsnjax.errors import UserError
+
+
+def refused(argv=(), values=None) -> str:
+    with pytest.raises(UserError) as caught:
+        config.parse(Config, list(argv), values)
+    return str(caught.value)
+
+
+def test_flags_win_over_values():
+    found = config.parse(Config, ["--seed", "7"], {"seed": 3, "optim": {"warmup": 0.5}})
+    assert (found.seed, found.optim.warmup) == (7, 0.5)
+
+
+@pytest.mark.parametrize("argv", [["--data.no-flip"], ["--data.flip=false"]])
+def test_a_boolean_is_turned_off(argv):
+    assert not config.parse(Config, argv, {"data": {"flip": True}}).data.flip
+
+
+def test_a_list_takes_words_up_to_the_next_flag():
+    argv = ["--model.cnn.widths", "8", "16", "--model.cnn.blocks=[1,2]"]
+    assert "blocks" in refused(argv)  # a list is given as words
+    argv = ["--model.cnn.widths", "8", "16", "--model.cnn.blocks", "1", "2", "--seed", "1"]
+    assert config.parse(Config, argv).model.cnn.widths == (8, 16)
+
+
+def test_none_takes_a_value_back():
+    assert (
+        config.parse(Config, ["--data.store", "none"], {"data": {"store": "S"}}).data.store is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--optim.learnin-rate", "1"], "no such option; nearest is --optim.learning-rate"),
+        (["--optim.learning-rate", "-1"], "optim.learning_rate: got '-1'; input should be greater"),
+        (
+            ["--optim.learning-rate", "nan"],
+            "optim.learning_rate: got 'nan'; input should be a fini",
+        ),
+        (
+            ["--optim.learning-rate", "fast"],
+            "optim.learning_rate: got 'fast'; input should be a va",
+        ),
+        (
+            ["--data.batch-size", "2.5"],
+            "data.batch_size: got '2.5'; input should be a valid integer",
+        ),
+        (
+            ["--data.noise.filter", "tain"],
+            "data.noise.filter: got 'tain'; input should be 'none', ",
+        ),
+        (["--data.noise.low", "0.99"], "data.noise: want low < high, got 0.99 and 0.95"),
+        (
+            ["--model.cnn.widths", "8"],
+            "model.cnn: widths=(8,) and blocks=(1, 1, 1, 1) name 1 and 4",
+        ),
+        (["--data.split.test", "0.99"], "data.split: valid=0.05 and test=0.99 leave nothing"),
+        (["--seed"], "--seed: wants a value"),
+        (["cat"], "cat: not expected here; options begin with --"),
+    ],
+)
+def test_a_mistake_is_named_with_the_way_out(argv, message):
+    assert message in refused(argv)
+    assert "\n" not in refused(argv)
+
+
+def test_a_typo_in_a_file_is_answered_with_the_nearest_name():
+    message = refused(values={"optim": {"learning_rat": 1}})
+    assert message == "optim.learning_rat: no such setting; nearest is optim.learning_rate"
+
+
+def test_values_are_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        Config().seed = 1  # type: ignore[misc]
+
+
+def test_words_without_a_flag_fill_the_positional_field():
+    class Look(Section):
+        files: tyro.conf.Positional[tuple[str, ...]] = ()
+        top: int = 3
+
+    found = config.parse(Look, ["a", "--top", "2", "b"])
+    assert found == Look(files=("a", "b"), top=2)
+
+
+PRESETS = sorted(presets.folder().glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_presets_are_found_by_name_and_fit_the_schema(path):
+    assert config.check(Config, config.load(path.stem)) == config.check(
+        Config, config.load(str(path))
+    )
+
+
+def test_presets_say_how_they_are_used():
+    for path in PRESETS:
+        assert f"dsnjax train --config {path.stem}" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("dsn_pls", "--config dsn_pls: no such preset; nearest is dsn_plus"),
+        ("nowhere.yaml", "--config nowhere.yaml: No such file or directory"),
+    ],
+)
+def test_a_config_that_is_not_there(name, message):
+    with pytest.raises(UserError, match=message):
+        config.load(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("a: [", "not YAML"), ("- a", "holds list; want sections")]
+)
+def test_a_file_that_is_no_config(tmp_path: Path, text, message):
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(UserError, match=message):
+        config.load(str(tmp_path / "a.yaml"))

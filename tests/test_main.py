@@ -1,0 +1,94 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dsnjax import main
+from dsnjax.commands import COMMANDS
+from dsnjax.data import synthetic
+
+ROOT = Path(__file__).parents[1]
+
+
+def say(capsys, *words):
+    """Exit code, standard output and standard error of a command."""
+    code = main.main([str(word) for word in words])
+    return code, *capsys.readouterr()
+
+
+def test_help_names_every_command(capsys):
+    code, out, _ = say(capsys, "--help")
+    assert code == 0
+    assert all(f"\n  {name} " in out for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example(capsys, name):
+    with pytest.raises(SystemExit) as end:
+        main.main([name, "--help"])
+    out = capsys.readouterr().out
+    assert end.value.code == 0
+    assert f"Example: dsnjax {name}" in out
+    assert "execute" not in out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["prepar"], 2, "prepar: no such command; nearest is prepare"),
+        (["train", "--config", "dsn_pls"], 2, "no such preset; nearest is dsn_plus"),
+        (["--optim.learnin-rate", "1"], 2, "nearest is --optim.learning-rate"),
+        (["evaluate"], 2, "workdir: wants a value: --workdir; see --help"),
+        (["prepare", "--store", "S"], 2, "no SOURCE; name files or folders of .ndjson"),
+        (["predict", "--workdir", "a", "--model", "b"], 2, "are both given; want one"),
+        (["predict", "--model", "nowhere", "x"], 2, "nowhere: no model here"),
+        (["evaluate", "--workdir", "nowhere"], 4, "nowhere: no run here"),
+        (["train", "--data.store", "nowhere", "--workdir", "W"], 2, "nowhere: no store here"),
+    ],
+)
+def test_a_mistake_is_one_line_with_its_exit_code(
+    capsys, monkeypatch, tmp_path, words, code, message
+):
+    monkeypatch.chdir(tmp_path)
+    got, out, err = say(capsys, *words)
+    assert (got, out, err.count("\n")) == (code, "", 1)
+    assert err.startswith("dsnjax: ")
+    assert message in err
+
+
+def test_help_comes_without_jax():
+    code = "import sys; from dsnjax.main import main; main(['--help']); print('jax' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert run.stdout.split()[-1] == "False", run.stderr
+
+
+@pytest.mark.slow
+def test_from_files_of_drawings_to_named_drawings(capsys, tmp_path, tiny):
+    drawings, store, run, model = (
+        tmp_path / name for name in ("drawings", "store", "run", "model")
+    )
+    synthetic.write(drawings, 20, seed=2)
+    names = ",".join(synthetic.categories())
+    words = ["prepare", drawings, "--store", store, "--categories", names, "--jobs", "1"]
+    assert say(capsys, *words)[0] == 0
+
+    values = tiny.model_dump(mode="json")
+    values["data"]["store"] = str(store)
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(values))
+    code, trained, _ = say(capsys, "--config", tmp_path / "mine.yaml", "--workdir", run)
+    assert code == 0
+    assert trained.startswith("test: MAP@3 0.")
+
+    code, measured, _ = say(capsys, "evaluate", "--workdir", run)
+    assert (code, measured) == (0, trained)
+    assert say(capsys, "train", "--workdir", run)[1] == trained
+
+    assert say(capsys, "bundle", "--workdir", run, "--dest", model)[0] == 0
+    code, out, _ = say(capsys, "predict", "--model", model, run / "drawings.ndjson", "--top", "2")
+    answers = [json.loads(line) for line in out.splitlines()]
+    rows = (run / "drawings.ndjson").read_text().splitlines()
+    assert [one["key_id"] for one in answers] == [json.loads(row)["key_id"] for row in rows]
+    assert all(len(one["top"]) == 2 for one in answers)

@@ -1,0 +1,21 @@
+import json
+
+from dsnjax import tracking
+
+
+def test_lines_beyond_the_step_gone_back_to_are_taken_back(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 2, "loss": 1}\n{"step": 4, "loss": 0.5}\n{"step": 6, "lo')
+    metrics = tracking.Metrics(path, 3)
+    metrics.write(4, loss=0.25)
+    metrics.close()
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    assert found == [{"step": 2, "loss": 1}, {"step": 4, "loss": 0.25}]
+
+
+def test_a_bar_is_silent_where_there_is_no_terminal(capsys):
+    with tracking.bar("training", 3) as bar:
+        assert list(bar.watched([1, 2, 3])) == [1, 2, 3]
+        bar.say("epoch 1")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "epoch 1\n")

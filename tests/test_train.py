@@ -1,0 +1,163 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import yaml
+
+from dsnjax import config, state, train
+from dsnjax.errors import DataError, Interrupted, UserError
+from dsnjax.workdir import Workdir, abstract
+
+ROOT = Path(__file__).parents[1]
+CATEGORIES = 14
+
+
+def leaves(path):
+    """Every array of the newest state in a work directory, by its place."""
+    workdir = Workdir(path)
+    shapes = abstract(state.network(workdir.config().model, CATEGORIES), workdir.config(), 1)
+    with workdir.checkpoints() as saved:
+        found = saved.newest(shapes)
+    assert found is not None
+    bare = state.TrainState(**vars(found) | {"key": jax.random.key_data(found.key)})
+    places, _ = jax.tree.flatten_with_path(bare)
+    return {jax.tree_util.keystr(place): np.asarray(leaf) for place, leaf in places}
+
+
+def lines(path):
+    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+
+
+def assert_same_run(path, other):
+    found, wanted = leaves(path), leaves(other)
+    assert found.keys() == wanted.keys()
+    assert [name for name in wanted if not np.array_equal(found[name], wanted[name])] == []
+    assert [line["step"] for line in lines(path)] == [line["step"] for line in lines(other)]
+
+
+@pytest.fixture(scope="module")
+def whole(tiny, tmp_path_factory):
+    """The work directory of a run that nothing disturbed, and its figures."""
+    path = tmp_path_factory.mktemp("whole")
+    return path, train.train(tiny, Workdir(path))
+
+
+def test_a_run_leaves_what_the_contract_names(whole, tiny):
+    path, figures = whole
+    names = {file.name for file in path.iterdir()}
+    assert names >= {
+        "config.yaml",
+        "metrics.jsonl",
+        "checkpoints",
+        "evaluation.json",
+        "drawings.png",
+        "drawings.ndjson",
+    }
+    assert json.loads((path / "evaluation.json").read_text()) == figures
+    assert figures.keys() >= {"map3", "accuracy", "per_category", "confusion", "categories"}
+    assert config.check(config.Config, yaml.safe_load((path / "config.yaml").read_text())) == tiny
+
+
+def test_the_loss_falls(whole):
+    losses = [line["loss"] for line in lines(whole[0]) if "loss" in line]
+    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+
+
+def test_a_finished_run_is_not_run_again(whole, tiny):
+    path, figures = whole
+    before = (path / "metrics.jsonl").stat().st_mtime_ns
+    assert train.train(tiny, Workdir(path)) == figures
+    assert (path / "metrics.jsonl").stat().st_mtime_ns == before
+
+
+def test_stopped_and_resumed_is_the_same_run_bit_for_bit(whole, tiny, tmp_path, monkeypatch):
+    """Dropout and flips are on; it is stopped between two checkpoints, in the first epoch."""
+    calls = iter(range(10_000))
+
+    @contextmanager
+    def stop_after_five():
+        yield lambda: next(calls) >= 5
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted, match="stopped at step"):
+        patch.setattr(train, "signals", stop_after_five)
+        train.train(tiny, Workdir(tmp_path))
+    assert 0 < lines(tmp_path)[-1]["step"] < lines(whole[0])[-1]["step"]
+    assert train.train(tiny, Workdir(tmp_path)) == whole[1]
+    assert_same_run(tmp_path, whole[0])
+
+
+def test_a_folder_holds_one_run(whole, tiny):
+    other = tiny.model_copy(update={"seed": 9})
+    with pytest.raises(UserError, match=r"holds a run with seed=0, not 9; give another --workdir"):
+        train.train(other, Workdir(whole[0]))
+
+
+def test_a_folder_in_use_is_refused(whole, tiny):
+    with (
+        Workdir(whole[0]).claim(tiny),
+        pytest.raises(UserError, match="another run is using this folder"),
+    ):
+        train.train(tiny, Workdir(whole[0]))
+
+
+@pytest.mark.fault
+def test_a_loss_that_is_no_number_stops_and_saves_nothing(tiny, tmp_path):
+    wild = tiny.model_copy(update={"optim": config.Optim(learning_rate=1e38, clip=1e38)})
+    with pytest.raises(DataError, match=r"step \d+: the loss is (nan|inf); .*learning-rate"):
+        train.train(wild, Workdir(tmp_path))
+    assert not (tmp_path / "evaluation.json").exists()
+    assert list((tmp_path / "checkpoints").glob("*.json")) == []
+
+
+def test_an_epoch_ends_where_its_last_drawing_is_seen():
+    plan = train.Plan(drawings=100, batch_size=32, epochs=2)
+    assert plan.steps == 7
+    assert [step for step in range(1, 8) if plan.ends_epoch(step)] == [4, 7]
+
+
+@contextmanager
+def process(tiny, path):
+    """A training process of its own, and the lines it writes to metrics.jsonl as they come."""
+    values = tiny.model_dump(mode="json") | {"run": {"epochs": 40, "checkpoint_every": 4}}
+    (path / "mine.yaml").write_text(yaml.safe_dump(values))
+    words = ["--config", str(path / "mine.yaml"), "--workdir", str(path / "run")]
+    command = [sys.executable, "-m", "dsnjax.main", *words]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=os.environ, stderr=subprocess.PIPE, text=True
+    ) as running:
+        yield running
+        running.kill()
+
+
+def wait_for_a_checkpoint(running, path):
+    while running.poll() is None and not list((path / "run").glob("checkpoints/*.json")):
+        pass
+    assert running.poll() is None, running.stderr.read()
+
+
+@pytest.mark.fault
+@pytest.mark.slow
+def test_a_killed_run_goes_on_from_its_last_checkpoint(tiny, tmp_path):
+    with process(tiny, tmp_path) as running:
+        wait_for_a_checkpoint(running, tmp_path)
+        running.kill()
+    with Workdir(tmp_path / "run").checkpoints() as saved:
+        reached = saved.steps()[-1]
+    with process(tiny, tmp_path) as running:
+        wait_for_a_checkpoint(running, tmp_path)
+        while max(Workdir(tmp_path / "run").checkpoints().steps()) <= reached:
+            assert running.poll() is None, running.stderr.read()
+        running.send_signal(signal.SIGTERM)
+        errors = running.stderr.read()
+        assert running.wait() == 75
+    assert errors.splitlines()[-1].endswith("the same command goes on from there")
+    assert "Traceback" not in errors
+    steps = [line["step"] for line in lines(tmp_path / "run")]
+    assert steps == sorted(steps)
