@@ -14,6 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from raster.cache import choose_folder
+
+choose_folder()
 F32, I16, I32, I64 = np.float32, np.int16, np.int32, np.int64
 U8, U16, INDEX = np.uint8, np.uint16, np.uintp
 
@@ -21,15 +24,11 @@ LANES = 16  # pixels worked on at once: a loop of fixed length is what LLVM turn
 FIELDS = 9  # numbers kept for each segment that is set up: the names below, in groups of LANES
 ALONG, ACROSS, STEP_U, STEP_V, EXTENT, START, RIGHT, TOP, ROWS = (LANES * i for i in range(FIELDS))
 
-# Without NaN and signed zeros LLVM may use its SIMD minimum and maximum.
-kernel = njit(nogil=True, cache=True, error_model="numpy", fastmath={"nnan", "nsz", "contract"})
-inlined = njit(
-    nogil=True,
-    cache=True,
-    inline="always",
-    error_model="numpy",
-    fastmath={"nnan", "nsz", "contract"},
-)
+# Without NaN, signed zeros and the order of roundings LLVM may use its SIMD instructions.
+LOOSE = {"nnan", "nsz", "contract"}
+exact = njit(nogil=True, cache=True, error_model="numpy")
+kernel = njit(nogil=True, cache=True, error_model="numpy", fastmath=LOOSE)
+inlined = njit(nogil=True, cache=True, error_model="numpy", fastmath=LOOSE, inline="always")
 
 
 class Columns(NamedTuple):
@@ -65,9 +64,8 @@ class Work(NamedTuple):
 
 @kernel
 def first_bad(columns):
-    """Number of the first drawing whose columns contradict each other or are not finite, or -1."""
-    points, stroke_lengths, index = columns
-    for b in range(index.shape[0] - 1):
+    """Number of the first drawing whose columns contradict each other, or -1."""
+    for b in range(columns.index.shape[0] - 1):
         if not sound(columns, b):
             return b
     return -1
@@ -75,6 +73,7 @@ def first_bad(columns):
 
 @kernel
 def sound(columns, b):
+    """Whether the stroke lengths of drawing b add up to its points, all within the columns."""
     points, stroke_lengths, index = columns
     first, first_stroke = index[b]
     last, last_stroke = index[b + 1]
@@ -93,7 +92,7 @@ def sound(columns, b):
 
 @kernel
 def all_finite(points):
-    # x - x is 0 only for finite x; summed as bits because `nnan` lets LLVM drop a float comparison.
+    # By the bits of float32, because `nnan` lets LLVM take every comparison's outcome for granted.
     bits = points.view(np.uint32).reshape(-1)
     worst = np.uint32(0)
     for i in range(bits.shape[0]):
@@ -103,7 +102,7 @@ def all_finite(points):
 
 @kernel
 def take_index(columns, indices, taken):
-    """Fills the index of the drawings `indices`; returns the place of the first unsound one or -1."""
+    """Fills the index of the drawings `indices`; returns the place of an unsound one, or -1."""
     index = columns.index
     taken[0, 0] = 0
     taken[0, 1] = 0
@@ -152,6 +151,42 @@ def order_levels(columns, table, levels):
             level = table[min(s - first, last)]
             for _ in range(columns.stroke_lengths[s]):
                 levels[p] = level
+                p += 1
+
+
+@kernel
+def time_levels(columns, times, levels):
+    """Level of the segment begun at each point by when it ends: from 125 to 255 at the last."""
+    for b in range(columns.index.shape[0] - 1):
+        p, end = columns.index[b, 0], columns.index[b + 1, 0]
+        if p == end:
+            continue
+        start = times[p]
+        whole = max(times[end - 1] - start, F32(1e-3))
+        for s in range(columns.index[b, 1], columns.index[b + 1, 1]):
+            last = p + I64(columns.stroke_lengths[s]) - 1
+            while p <= last:
+                elapsed = (times[min(p + 1, last)] - start) / whole
+                levels[p] = U8(F32(125.5) + F32(130) * min(max(elapsed, F32(0)), F32(1)))
+                p += 1
+
+
+@kernel
+def speed_levels(columns, times, middle, levels):
+    """Level of the segment begun at each point by its speed: 55 at rest, 155 at `middle`."""
+    points = columns.points
+    for b in range(columns.index.shape[0] - 1):
+        p = columns.index[b, 0]
+        for s in range(columns.index[b, 1], columns.index[b + 1, 1]):
+            last = p + I64(columns.stroke_lengths[s]) - 1
+            while p <= last:
+                q = min(p + 1, last)
+                dx = F32(points[q, 0]) - F32(points[p, 0])
+                dy = F32(points[q, 1]) - F32(points[p, 1])
+                way = np.sqrt(dx * dx + dy * dy)
+                pause = middle * max(times[q] - times[p], F32(0))
+                share = way / max(way + pause, F32(1e-6))
+                levels[p] = U8(F32(55.5) + F32(200) * share)
                 p += 1
 
 
@@ -398,6 +433,13 @@ def draw(columns, levels, images, brush, work):
             j += length
 
 
+@kernel
+def interleave(channel, images, c):
+    """Copies one channel [b * h * w] into channel c of images [b * h * w, channels]."""
+    for i in range(channel.shape[0]):
+        images[i, c] = channel[i]
+
+
 # ------------------------------------------------------------------------------ sequences
 
 
@@ -431,56 +473,187 @@ def sequences(columns, sequence, lengths):
 
 
 @kernel
-def entropy(images, logs, counts, result):
-    """Shannon entropy in bits of each image's grey levels; `logs[c]` is c * log2(c)."""
-    area = images.shape[1]
-    for b in range(images.shape[0]):
+def entropy(words, area, logs, work, result):
+    """Shannon entropy in bits of each image's grey levels; `logs[c]` is c * log2(c).
+
+    `words` [b, n] are the images eight pixels at a time, rounded up with zeros.
+    """
+    counts, inked = work
+    n = words.shape[1]
+    for b in range(words.shape[0]):
         counts[:] = 0
-        for i in range(area):
-            counts[images[b, i]] += 1
+        # Most words are black: the inked ones are gathered without a branch to mispredict.
+        found = I64(0)
+        for i in range(n):
+            word = words[b, INDEX(i)]
+            inked[INDEX(found)] = word
+            found += word != np.uint64(0)
+        # Four tables in turn: adding to one twice at once would wait for the first addition.
+        for i in range(found):
+            word = inked[INDEX(i)]
+            for k in range(8):
+                level = (word >> np.uint64(8 * k)) & np.uint64(255)
+                counts[INDEX(np.uint64(256 * (k % 4)) + level)] += 1
+        counts[0] += area - 8 * found
         total = F32(0)
         for i in range(256):
-            total += logs[counts[i]]
+            total += logs[counts[i] + counts[256 + i] + counts[512 + i] + counts[768 + i]]
         result[b] = F32(np.log2(area)) - total / F32(area)
+
+
+# -------------------------------------------------------------------------------- recipes
+
+
+@kernel
+def centre(columns, moved):
+    """Points moved so that each drawing's right and lower margin within 256 equal the others."""
+    points, _, index = columns
+    for b in range(index.shape[0] - 1):
+        first, end = index[b, 0], index[b + 1, 0]
+        right, bottom = F32(0), F32(0)
+        for p in range(first, end):
+            right = max(right, F32(points[p, 0]))
+            bottom = max(bottom, F32(points[p, 1]))
+        for p in range(first, end):
+            # 127.5, not 128, is the middle for the kernels that draw: hence 255.
+            moved[p, 0] = F32(points[p, 0]) + F32(0.5) * (F32(255) - right)
+            moved[p, 1] = F32(points[p, 1]) + F32(0.5) * (F32(255) - bottom)
+
+
+@kernel
+def shrink(large, factor, images):
+    """Each pixel is the mean of factor x factor pixels of `large`."""
+    area = factor * factor
+    for b in range(images.shape[0]):
+        for y in range(images.shape[1]):
+            for x in range(images.shape[2]):
+                total = area // 2
+                for i in range(factor):
+                    for k in range(factor):
+                        total += I64(large[b, y * factor + i, x * factor + k])
+                images[b, y, x] = U8(total // area)
+
+
+@inlined
+def nearest(value):
+    return I64(np.floor(value + 0.5))
+
+
+@kernel
+def trace(x0, y0, x1, y1, spans):
+    """Widens each row's span by a line of one pixel's thickness."""
+    steps = I64(max(abs(x1 - x0), abs(y1 - y0)))
+    length = max(abs(x1 - x0), abs(y1 - y0), 1e-9)
+    for i in range(steps + 2):
+        part = min(i / length, 1.0)
+        x, y = nearest(x0 + part * (x1 - x0)), nearest(y0 + part * (y1 - y0))
+        if 0 <= y < spans.shape[0]:
+            spans[y, 0] = min(spans[y, 0], x)
+            spans[y, 1] = max(spans[y, 1], x)
+
+
+@kernel
+def blunt_line(canvas, ends, radius, level, spans):
+    """A line without grey as OpenCV draws it: a rectangle with its outline, and two discs."""
+    height, width = canvas.shape
+    x0, y0, x1, y1 = ends
+    length = max(np.hypot(x1 - x0, y1 - y0), 1e-9)
+    nx, ny = radius * (y1 - y0) / length, radius * (x0 - x1) / length
+    trace(x0 + nx, y0 + ny, x0 - nx, y0 - ny, spans)
+    trace(x0 - nx, y0 - ny, x1 - nx, y1 - ny, spans)
+    trace(x1 - nx, y1 - ny, x1 + nx, y1 + ny, spans)
+    trace(x1 + nx, y1 + ny, x0 + nx, y0 + ny, spans)
+    for i in range(-radius, radius + 1):
+        half = I64(np.sqrt(radius * (radius + 1.0) - i * i))
+        for x, y in ((nearest(x0), nearest(y0) + i), (nearest(x1), nearest(y1) + i)):
+            if 0 <= y < height:
+                spans[y, 0] = min(spans[y, 0], x - half)
+                spans[y, 1] = max(spans[y, 1], x + half)
+    top = max(nearest(min(y0, y1)) - radius - 1, 0)
+    for y in range(top, min(nearest(max(y0, y1)) + radius + 2, height)):
+        canvas[y, max(spans[y, 0], 0) : min(spans[y, 1] + 1, width)] = level
+        spans[y, 0], spans[y, 1] = width, -1
+
+
+@kernel
+def draw_paper(columns, levels, images, canvas, work):
+    """Lines of thickness 6 on a canvas of 256, brought to size by interpolation of four pixels."""
+    points, stroke_lengths, index = columns
+    spans, taps = work
+    for b in range(images.shape[0]):
+        canvas[:] = U8(0)
+        p = index[b, 0]
+        for s in range(index[b, 1], index[b + 1, 1]):
+            end = p + I64(stroke_lengths[s])
+            for q in range(p, end - 1):
+                ends = (
+                    np.rint(F32(points[q, 0])) - F32(127.5),
+                    np.rint(F32(points[q, 1])) - F32(127.5),
+                    np.rint(F32(points[q + 1, 0])) - F32(127.5),
+                    np.rint(F32(points[q + 1, 1])) - F32(127.5),
+                )
+                seen, (x0, y0, x1, y1) = clipped(ends, F32(140))
+                if seen:
+                    whole = (x0 + 127.5, y0 + 127.5, x1 + 127.5, y1 + 127.5)
+                    blunt_line(canvas, whole, 3, levels[q], spans)
+            p = end
+        interpolate(canvas, taps, images[b])
+
+
+@kernel
+def interpolate(canvas, taps, image):
+    """Brings the canvas to the image's size; taps [size, 2]: left pixel, weight of the next."""
+    size, last = image.shape[0], canvas.shape[0] - 1
+    for y in range(size):
+        top, below = taps[y, 0], taps[y, 1]
+        bottom = min(top + 1, last)
+        for x in range(size):
+            left, beside = taps[x, 0], taps[x, 1]
+            right = min(left + 1, last)
+            upper = canvas[top, left] * (2048 - beside) + canvas[top, right] * beside
+            lower = canvas[bottom, left] * (2048 - beside) + canvas[bottom, right] * beside
+            image[y, x] = U8((upper * (2048 - below) + lower * below + (1 << 21)) >> 22)
 
 
 # ----------------------------------------------------------------------- simplification
 
 
-@kernel
-def resample(x, y, spacing, out_x, out_y):
-    """Points at equal spacing along a stroke, and its last point; returns how many."""
-    out_x[0], out_y[0] = x[0], y[0]
+@exact
+def resample(stroke, spacing, resampled):
+    """Points of `stroke` [3, n] at equal spacing along it, and its last; returns how many."""
+    resampled[:, 0] = stroke[:, 0]
     count = 1
-    px, py = x[0], y[0]
+    x, y, t = stroke[0, 0], stroke[1, 0], stroke[2, 0]
     rest = spacing
     i = 1
-    while i < x.shape[0] and count < out_x.shape[0] - 1:
-        length = np.hypot(x[i] - px, y[i] - py)
+    while i < stroke.shape[1] and count < resampled.shape[1] - 1:
+        length = np.hypot(stroke[0, i] - x, stroke[1, i] - y)
         if length < rest:
             rest -= length
-            px, py = x[i], y[i]
+            x, y, t = stroke[0, i], stroke[1, i], stroke[2, i]
             i += 1
         else:
-            px += (x[i] - px) * rest / length
-            py += (y[i] - py) * rest / length
-            out_x[count], out_y[count] = px, py
+            x += (stroke[0, i] - x) * rest / length
+            y += (stroke[1, i] - y) * rest / length
+            t += (stroke[2, i] - t) * rest / length
+            resampled[0, count], resampled[1, count], resampled[2, count] = x, y, t
             count += 1
             rest = spacing
-    out_x[count], out_y[count] = x[-1], y[-1]
+    resampled[:, count] = stroke[:, -1]
     return count + 1
 
 
-@kernel
-def thin(x, y, epsilon, kept, stack):
+@exact
+def thin(stroke, epsilon, kept, spans):
     """Ramer, Douglas and Peucker: marks in `kept` the points that hold the line within epsilon."""
+    x, y = stroke[0], stroke[1]
     kept[:] = False
-    kept[0] = kept[x.shape[0] - 1] = True
-    stack[0, 0], stack[0, 1] = 0, x.shape[0] - 1
-    depth = 1
-    while depth > 0:
-        depth -= 1
-        first, last = stack[depth, 0], stack[depth, 1]
+    kept[0] = kept[-1] = True
+    spans[0, 0], spans[0, 1] = 0, kept.shape[0] - 1
+    open_spans = 1
+    while open_spans > 0:
+        open_spans -= 1
+        first, last = spans[open_spans, 0], spans[open_spans, 1]
         dx, dy = x[last] - x[first], y[last] - y[first]
         length = np.hypot(dx, dy)
         worst, place = epsilon, -1
@@ -491,6 +664,6 @@ def thin(x, y, epsilon, kept, stack):
                 worst, place = gap, i
         if place >= 0:
             kept[place] = True
-            stack[depth, 0], stack[depth, 1] = first, place
-            stack[depth + 1, 0], stack[depth + 1, 1] = place, last
-            depth += 2
+            spans[open_spans, 0], spans[open_spans, 1] = first, place
+            spans[open_spans + 1, 0], spans[open_spans + 1, 1] = place, last
+            open_spans += 2

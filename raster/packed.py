@@ -7,6 +7,8 @@ arrays that can be memory-mapped, sliced by `take` and drawn without touching Py
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -46,10 +48,10 @@ class Packed:
     def __len__(self) -> int:
         return len(self.index) - 1
 
-    @property
+    @functools.cached_property
     def columns(self) -> kernels.Columns:
-        """What the kernels read."""
-        return kernels.Columns(self.points, self.stroke_lengths, self.index)
+        """What the kernels read, without copying where memory lies in order already."""
+        return kernels.Columns(*map(_readable, (self.points, self.stroke_lengths, self.index)))
 
     def take(self, indices: Sequence[int] | np.ndarray) -> Packed:
         """The drawings at `indices` [k], in that order, copied into arrays of their own.
@@ -76,20 +78,19 @@ class Packed:
         times = None
         if self.times is not None:
             times = np.empty(n, np.float32)
-            kernels.take_times(self.times, self.index, wanted, times, index)
+            kernels.take_times(self.times, self.columns.index, wanted, times, index)
         return Packed(*taken, times)
 
     def unpack(self) -> list[list[list[list[float]]]]:
         """The drawings as lists of strokes, [xs, ys], or [xs, ys, ts] where times are known."""
         self.check()
-        ends = np.cumsum(self.stroke_lengths, dtype=np.int64)
         columns = [self.points[:, 0], self.points[:, 1]]
         if self.times is not None:
             columns.append(self.times)
         drawings = []
-        for (p, first), (_, last) in zip(self.index[:-1], self.index[1:], strict=True):
-            bounds = p + np.append(0, ends[first:last] - (ends[first - 1] if first else 0))
-            spans = zip(bounds[:-1], bounds[1:], strict=True)
+        for (p, first), (_, last) in itertools.pairwise(self.index):
+            ends = p + np.cumsum(self.stroke_lengths[first:last], dtype=np.int64)
+            spans = itertools.pairwise([p, *ends])
             drawings.append([[column[a:z].tolist() for column in columns] for a, z in spans])
         return drawings
 
@@ -98,8 +99,9 @@ class Packed:
         bad = kernels.first_bad(self.columns)
         if bad >= 0:
             raise ValueError(_unsound(bad))
-        if self.points.dtype == np.float32 and not kernels.all_finite(self.points):
-            raise ValueError("Packed.points holds NaN or infinity; want finite coordinates")
+        if self.points.dtype == np.float32 and not kernels.all_finite(self.columns.points):
+            point = int(np.flatnonzero(~np.isfinite(self.points).all(axis=1))[0])
+            raise ValueError(f"Packed.points[{point}] is {self.points[point]}; want finite numbers")
 
 
 def pack(drawings: Iterable[Sequence[Sequence[Sequence[float]]]]) -> Packed:
@@ -110,50 +112,61 @@ def pack(drawings: Iterable[Sequence[Sequence[Sequence[float]]]]) -> Packed:
             numbers of 0..255 throughout give uint8 points, all else float32. Times are kept if
             every stroke has them.
 
-    Raises ValueError for a stroke whose columns differ in length, and for NaN or infinity.
+    Raises ValueError for a stroke whose columns differ in length, and for NaN or infinity;
+    TypeError for what is not a number.
     """
-    strokes, counts = [], [0]
+    strokes, first_stroke = [], [0]
     for number, drawing in enumerate(drawings):
-        strokes.extend(_stroke(stroke, number) for stroke in drawing)
-        counts.append(len(strokes))
-    lengths = np.fromiter((len(stroke[0]) for stroke in strokes), np.int32, len(strokes))
-    first_stroke = np.array(counts, np.int64)
+        for stroke in drawing:
+            lengths = [len(column) for column in stroke]
+            if len(lengths) not in (2, 3) or len(set(lengths)) != 1:
+                raise ValueError(
+                    f"pack: drawing {number} has a stroke with columns of lengths {lengths}; "
+                    "want [xs, ys] or [xs, ys, ts] of equal lengths"
+                )
+            strokes.append(stroke)
+        first_stroke.append(len(strokes))
+    lengths = np.array([len(stroke[0]) for stroke in strokes], np.int32)
     ends = np.append(0, np.cumsum(lengths, dtype=np.int64))
-    points = np.empty((ends[-1], 2), np.float64)
-    if strokes:
-        points[:, 0] = np.concatenate([stroke[0] for stroke in strokes])
-        points[:, 1] = np.concatenate([stroke[1] for stroke in strokes])
-    if not np.isfinite(points.astype(np.float32)).all():
-        raise ValueError("pack: a coordinate is NaN, infinite or beyond float32; want finite ones")
-    as_bytes = points.astype(np.uint8) if _whole(points) else points.astype(np.float32)
-    times = None
-    if strokes and all(len(stroke) == 3 for stroke in strokes):
-        times = np.concatenate([stroke[2] for stroke in strokes]).astype(np.float32)
-    return Packed(as_bytes, lengths, np.stack([ends[first_stroke], first_stroke], axis=1), times)
+    points = np.stack([_flat(strokes, 0, ends[-1]), _flat(strokes, 1, ends[-1])], axis=1)
+    timed = bool(strokes) and all(len(stroke) == 3 for stroke in strokes)
+    times = _flat(strokes, 2, ends[-1]).astype(np.float32) if timed else None
+    index = np.stack([ends[first_stroke], np.array(first_stroke, np.int64)], axis=1)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused
+        packed = Packed(points.astype(_narrowest(points)), lengths, index, times)
+    packed.check()
+    return packed
 
 
-def _stroke(stroke: Sequence[Sequence[float]], number: int) -> list[np.ndarray]:
-    columns = [np.asarray(column, np.float64) for column in stroke]
-    shapes = [column.shape for column in columns]
-    if len(columns) not in (2, 3) or len(set(shapes)) != 1 or len(shapes[0]) != 1:
-        raise ValueError(
-            f"pack: drawing {number} has a stroke with columns of shapes {shapes}; "
-            "want [xs, ys] or [xs, ys, ts] of equal lengths"
-        )
-    return columns
+def _flat(strokes: list, column: int, count: int) -> np.ndarray:
+    numbers = itertools.chain.from_iterable(stroke[column] for stroke in strokes)
+    try:
+        return np.fromiter(numbers, np.float64, count)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"pack: a coordinate is no number: {error}") from None
 
 
-def _whole(points: np.ndarray) -> bool:
-    return bool(np.all((points >= 0) & (points <= 255) & (points == np.floor(points))))
+def _narrowest(points: np.ndarray) -> type:
+    whole = (points >= 0) & (points <= 255) & (points == np.floor(points))
+    return np.uint8 if whole.all() else np.float32
+
+
+def _readable(array: np.ndarray) -> np.ndarray:
+    # Read-only always, so that a memory map and an array of one's own share one compiled kernel.
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
 
 
 def _require(name: str, array: np.ndarray, shape: tuple, dtypes: tuple) -> None:
-    fits = len(shape) == array.ndim and all(
-        want in (None, got) for want, got in zip(shape, array.shape, strict=True)
-    )
+    fits = isinstance(array, np.ndarray) and len(shape) == array.ndim
+    if fits:
+        fits = all(want in (None, got) for want, got in zip(shape, array.shape, strict=True))
     if not fits or array.dtype not in dtypes:
+        got = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array)
         names = " or ".join(np.dtype(dtype).name for dtype in dtypes)
-        raise TypeError(f"Packed.{name} is {array.dtype} {array.shape}; want {names} {shape}")
+        wanted = ", ".join("n" if axis is None else str(axis) for axis in shape)
+        raise TypeError(f"Packed.{name} is {got}; want {names} [{wanted}]")
 
 
 def _unsound(number: int) -> str:
