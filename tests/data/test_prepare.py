@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from dsnjax.data import files, formats, prepare, shards
+from dsnjax.data import files, formats, join, prepare, shards
 from dsnjax.data.store import Store
 from dsnjax.errors import DataError, UserError
 
@@ -178,7 +178,7 @@ def test_duplicates_are_those_a_set_finds():
     label = rng.integers(0, 3, 500).astype(np.uint16)
     key_id = rng.integers(0, 300, 500).astype(np.uint64) * (rng.random(500) < 0.5)
     strokes = rng.choice(rng.integers(0, 2**64, 200, np.uint64), 500)
-    keep, hash, duplicates = prepare.unique(label, key_id.astype(np.uint64), strokes)
+    keep, hash, duplicates = join.unique(label, key_id.astype(np.uint64), strokes)
     keys, drawn, expected = set(), set(), np.zeros(500, bool)
     for i, (a, b, c) in enumerate(zip(label, key_id, strokes, strict=True)):
         if b and b in keys:
@@ -305,9 +305,27 @@ def test_table_tells_what_became_of_the_rows(tmp_path):
         assert cell in words
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_ranges")
+def test_ray_makes_the_same_bytes(tmp_path, monkeypatch):
+    ray = pytest.importorskip("ray", reason="Ray is an extra")
+    monkeypatch.chdir(tmp_path)
+    source = write(Path("in"), cat=[*many(60), "{"])
+    prepare.prepare([source], "a", "cat", jobs=1, max_reject_share=0.1)
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+    try:
+        prepare.prepare([source], "b", "cat", jobs=1, max_reject_share=0.1, engine="ray")
+        (source / "dog.ndjson.gz").write_bytes(b"no gzip")
+        with pytest.raises(DataError, match=r"dog\.ndjson\.gz: damaged"):
+            prepare.prepare([source], "c", "cat,dog", jobs=1, engine="ray")
+    finally:
+        ray.shutdown()
+    assert checksums(Path("a")) == checksums(Path("b"))
+
+
 RUN = """
 import sys
-from dsnjax.data import prepare
+from dsnjax.data import join, prepare
 if __name__ == "__main__":
     prepare.RANGE = 1000
     prepare.prepare([sys.argv[1]], sys.argv[2], "cat", jobs=2)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import raster
-from dsnjax.data import prepare
+from dsnjax.data import join, prepare
 from dsnjax.data.store import COLUMNS, Store
 from dsnjax.errors import DataError, UserError
 
@@ -46,14 +46,14 @@ def test_entropy_can_be_measured_again_with_the_recipe_in_the_manifest(path):
 
 def test_hash_is_of_the_key_id_or_else_of_the_strokes(path):
     store = Store.open(path)
-    assert store.hash[1] == prepare.mix(np.array([77], np.uint64))[0]
+    assert store.hash[1] == join.mix(np.array([77], np.uint64))[0]
     assert len(set(store.hash.tolist())) == 4
 
 
 def test_columns_are_read_without_dsnjax_as_the_page_says(path):
     page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
     code = page.partition("```python\n")[2].partition("```")[0].replace("S/", f"{path}/")
-    names = {"i": 1}
+    names: dict = {"i": 1}
     exec(code, names)
     assert [stroke.T.tolist() for stroke in names["strokes"]] == CATS[1]
 

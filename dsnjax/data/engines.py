@@ -1,0 +1,82 @@
+"""Ranges of files -> their shards' sidecars, made by one process, by several, or by Ray.
+
+Every engine calls the same function, which writes a shard and gives its sidecar, and yields
+(number, sidecar) as shards get finished: in any order, with the same bytes.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+
+import msgspec
+
+from dsnjax.data.shards import Range, Sidecar
+from dsnjax.errors import DataError, Interrupted, UserError
+
+Convert = Callable[[Range], Sidecar]
+Results = Iterator[tuple[int, Sidecar]]
+
+
+def local(convert: Convert, ranges: Sequence[Range], jobs: int) -> Results:
+    """By `jobs` processes of this machine; by this one where jobs is 1."""
+    if jobs == 1:
+        for task in ranges:
+            yield task.number, convert(task)
+        return
+    pool = ProcessPoolExecutor(min(jobs, len(ranges)), get_context("spawn"), _begin_worker)
+    try:
+        futures = {pool.submit(convert, task): task.number for task in ranges}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    except BrokenProcessPool:
+        raise Interrupted(
+            "prepare: a worker died, perhaps for want of memory; run it again with fewer jobs: it "
+            "goes on where it stopped"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def ray(convert: Convert, ranges: Sequence[Range], jobs: int) -> Results:
+    """By Ray Data, on the cluster that RAY_ADDRESS names or on this machine; `jobs` at a time.
+
+    Sources and store must lie at the same paths on all of its machines.
+    """
+    try:
+        import ray as cluster  # pyright: ignore[reportMissingImports]
+        import ray.data as data  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise UserError("engine=ray: Ray is missing; pip install 'dsnjax[ray]'") from None
+
+    def one(row: dict) -> dict:
+        task = msgspec.json.decode(row["task"], type=Range)
+        try:
+            return {"number": task.number, "sidecar": msgspec.json.encode(convert(task)), "bad": ""}
+        except DataError as error:  # Ray would wrap it and try again
+            return {"number": task.number, "sidecar": b"", "bad": str(error)}
+
+    if not cluster.is_initialized():
+        cluster.init(log_to_driver=False)
+    data.DataContext.get_current().enable_progress_bars = False
+    # A worker's own folder is not ours.
+    tasks = [msgspec.structs.replace(task, file=str(Path(task.file).resolve())) for task in ranges]
+    items = [{"task": msgspec.json.encode(task)} for task in tasks]
+    results = data.from_items(items, override_num_blocks=len(items)).map(one, concurrency=jobs)
+    for row in results.iter_rows():
+        if row["bad"]:
+            raise DataError(row["bad"])
+        yield row["number"], msgspec.json.decode(row["sidecar"], type=Sidecar)
+
+
+def _begin_worker() -> None:
+    """Makes a worker end with its parent, and leave Ctrl-C to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    assert parent is not None
+    # A worker that waits for work does not notice that its parent was killed.
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
