@@ -61,6 +61,7 @@ def ray(convert: Convert, ranges: Sequence[Range], jobs: int) -> Results:
             return {"number": task.number, "sidecar": b"", "bad": str(error)}
 
     if not cluster.is_initialized():
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no network unless asked
         cluster.init(log_to_driver=False)
     data.DataContext.get_current().enable_progress_bars = False
     # A worker's own folder is not ours.

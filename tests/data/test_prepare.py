@@ -306,9 +306,12 @@ def test_table_tells_what_became_of_the_rows(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Ray warns of its own defaults
 @pytest.mark.usefixtures("small_ranges")
 def test_ray_makes_the_same_bytes(tmp_path, monkeypatch):
     ray = pytest.importorskip("ray", reason="Ray is an extra")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # for the workers
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # or it writes a token to the home folder
     monkeypatch.chdir(tmp_path)
     source = write(Path("in"), cat=[*many(60), "{"])
     prepare.prepare([source], "a", "cat", jobs=1, max_reject_share=0.1)
