@@ -4,9 +4,10 @@ jax is loaded by the commands that compute, when they run.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 
@@ -38,35 +39,78 @@ class Train(config.Config):
         print(headline(figures, workdir.path))
 
 
+class Download(Section):
+    """Fetch official files of Quick, Draw!; interrupted, go on where it stopped.
+
+    Example: dsnjax download --dest D --categories cat,dog
+    """
+
+    dest: Path
+    """Folder to fetch into; the files go below it as they lie in the bucket."""
+    categories: str
+    """A preset (quickdraw40, paper40, all345), a file of names, or names with commas."""
+    kind: Literal["simplified", "raw", "binary"] = "simplified"
+    """Form of the drawings; raw has the times."""
+    base_url: str = "https://storage.googleapis.com/quickdraw_dataset"
+    """The official bucket, or a mirror laid out alike; file:// works too."""
+    jobs: Count = 4
+    """Files to fetch at a time."""
+
+    def execute(self) -> None:
+        from dsnjax.data import download
+
+        files = download.download(**self.model_dump())
+        print(f"{self.dest}: {len(files)} files of {self.kind} drawings, all verified")
+
+
 class Prepare(Section):
-    """Read drawings into a store that training reads fast.
+    """Read drawings into a store that training reads fast; interrupted, go on where it stopped.
 
     Example: dsnjax prepare drawings/ --store S --categories cat,dog
     """
 
     sources: Files = ()
-    """Files of simplified ndjson, or folders of them."""
+    """Files (simplified or raw ndjson, .csv, .bin, .gz of them), folders, or a bucket's folder."""
     store: Path
-    """Folder to write."""
-    categories: str = "all345"
-    """A preset (quickdraw40, paper40, all345), a file of names, or names with commas."""
-    jobs: Count = 2
+    """Folder to write; with --verify or --export, to read."""
+    categories: str | None = None
+    """A preset (quickdraw40, paper40, all345), a file of names, or names with commas; none: the
+    names of the files."""
+    jobs: Count = os.cpu_count() or 1
     """Processes that read."""
     max_reject_share: Share = 0.01
     """More bad rows than this share end in exit code 3."""
+    verify: bool = False
+    """Instead: compare every byte of the store with its checksums."""
+    export: Path | None = None
+    """Instead: write the store's drawings to this Parquet file."""
 
     def execute(self) -> None:
-        from dsnjax.data import categories, prepare
+        from rich.console import Console
 
-        if not self.sources:
-            raise UserError("prepare: no SOURCE; name files or folders of .ndjson")
-        prepare.prepare(
-            [Path(source) for source in self.sources],
-            self.store,
-            categories.read(self.categories),
-            jobs=self.jobs,
-            max_reject_share=self.max_reject_share,
-        )
+        from dsnjax.data import prepare
+        from dsnjax.data.store import Store
+
+        if self.verify:
+            store = Store.open(self.store)
+            store.verify()
+            print(f"{self.store}: {len(store):,} drawings, every byte as it was written")
+        elif self.export:
+            from dsnjax.data import parquet
+
+            parquet.write(Store.open(self.store), self.export)
+            print(self.export)
+        elif not self.sources:
+            raise UserError("prepare: no SOURCE; name files or folders of drawings")
+        else:
+            summary = prepare.prepare(
+                self.sources,
+                self.store,
+                self.categories,
+                jobs=self.jobs,
+                max_reject_share=self.max_reject_share,
+            )
+            Console().print(summary.table())
 
 
 class Evaluate(Section):
@@ -140,6 +184,7 @@ class Predict(Section):
 
 COMMANDS = {
     "train": Train,
+    "download": Download,
     "prepare": Prepare,
     "evaluate": Evaluate,
     "bundle": Bundle,

@@ -50,6 +50,17 @@ class Noise(Section):
         return self
 
 
+class Augment(Section):
+    """Changes of the points while training, before anything is drawn (section 3.4)."""
+
+    flip: bool = True
+    """Mirror about every other drawing."""
+    rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
+    """Largest turn, in degrees, either way."""
+    stretch: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Largest growth along x and along y, as a share; as much shrinking."""
+
+
 class Split(Section):
     """Shares of the drawings kept from training; the rest is trained on."""
 
@@ -83,10 +94,9 @@ class Data(Section):
     """Thickness of a stroke in pixels of the image."""
     length: Annotated[int, Field(ge=8, le=4096)] = 128
     """Points the RNN is shown; what a drawing has beyond them only its image shows."""
-    flip: bool = True
-    """Mirror every other drawing, its points and so its image, while training."""
     threads: Annotated[int, Field(ge=0, le=64)] = 1
     """Threads that draw ahead of the step; 0 draws between the steps."""
+    augment: Augment = Augment()
     noise: Noise = Noise()
     split: Split = Split()
 

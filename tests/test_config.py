@@ -19,9 +19,9 @@ def test_flags_win_over_values():
     assert (found.seed, found.optim.warmup) == (7, 0.5)
 
 
-@pytest.mark.parametrize("argv", [["--data.no-flip"], ["--data.flip=false"]])
+@pytest.mark.parametrize("argv", [["--data.augment.no-flip"], ["--data.augment.flip=false"]])
 def test_a_boolean_is_turned_off(argv):
-    assert not config.parse(Config, argv, {"data": {"flip": True}}).data.flip
+    assert not config.parse(Config, argv, {"data": {"augment": {"flip": True}}}).data.augment.flip
 
 
 def test_a_list_takes_words_up_to_the_next_flag():

@@ -42,7 +42,7 @@ def test_every_command_has_help_with_an_example(capsys, name):
         (["train", "--config", "dsn_pls"], 2, "no such preset; nearest is dsn_plus"),
         (["--optim.learnin-rate", "1"], 2, "nearest is --optim.learning-rate"),
         (["evaluate"], 2, "workdir: wants a value: --workdir; see --help"),
-        (["prepare", "--store", "S"], 2, "no SOURCE; name files or folders of .ndjson"),
+        (["prepare", "--store", "S"], 2, "no SOURCE; name files or folders of drawings"),
         (["predict", "--workdir", "a", "--model", "b"], 2, "are both given; want one"),
         (["predict", "--model", "nowhere", "x"], 2, "nowhere: no model here"),
         (["evaluate", "--workdir", "nowhere"], 4, "nowhere: no run here"),

@@ -7,7 +7,7 @@ the position of the data is the step itself.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import grain
@@ -15,7 +15,7 @@ import numpy as np
 
 import raster
 from dsnjax import config
-from dsnjax.data import noise, split
+from dsnjax.data import augment, noise, split
 from dsnjax.data.store import Store
 
 Batch = dict[str, np.ndarray]
@@ -43,14 +43,14 @@ def training(
 
     Args:
         rows: the rows of the store to train on.
-        seed: root of order and flips.
+        seed: root of order and augmentation.
         start: the first step wanted.
     """
     source = Shuffled(rows, data.batch_size, seed)
     batches = (
         grain.MapDataset.source(source)
         .seed(seed)
-        .random_map(lambda chosen, rng: draw(store, chosen, data, rng if data.flip else None))
+        .random_map(lambda chosen, rng: draw(store, chosen, data, rng))
     )
     # grain's default of 16 threads and 500 elements is its slowest setting for data in memory.
     options = grain.ReadOptions(num_threads=data.threads, prefetch_buffer_size=2 * data.threads)
@@ -58,7 +58,7 @@ def training(
 
 
 def once(store: Store, rows: np.ndarray, data: config.Data) -> Iterator[Batch]:
-    """Every row exactly once, in order, nothing flipped; the last batch is padded with mask 0."""
+    """Every row exactly once, in order, not augmented; the last batch is padded with mask 0."""
     for start in range(0, len(rows), data.batch_size):
         chosen = rows[start : start + data.batch_size]
         batch = draw(store, chosen, data)
@@ -72,7 +72,7 @@ def once(store: Store, rows: np.ndarray, data: config.Data) -> Iterator[Batch]:
 def draw(
     store: Store, rows: np.ndarray, data: config.Data, rng: np.random.Generator | None = None
 ) -> Batch:
-    """The batch of these rows, as the network is shown it; with `rng`, about half are mirrored.
+    """The batch of these rows, as the network is shown it; with `rng`, augmented.
 
     Returns:
         image uint8 [b, h, w, 1], points float32 [b, t, 3], length int32 [b], label int32 [b],
@@ -80,7 +80,7 @@ def draw(
     """
     packed = store.take(rows)
     if rng is not None:
-        packed = mirrored(packed, rng.random(len(packed)) < 0.5)
+        packed = augment.augmented(packed, data.augment, rng)
     return {
         **inputs(packed, data),
         "label": store.label[rows].astype(np.int32),
@@ -93,15 +93,6 @@ def inputs(packed: raster.Packed, data: config.Data) -> Batch:
     image = raster.render(packed, size=data.image_size, thickness=data.thickness)
     points, length = raster.sequences(packed, data.length)
     return {"image": image[..., None], "points": points, "length": length}
-
-
-def mirrored(packed: raster.Packed, chosen: np.ndarray) -> raster.Packed:
-    """Drawings with the `chosen` (bool [b]) of them flipped left to right, on their points."""
-    counts = np.diff(packed.index[:, 0])
-    points = packed.points.copy()
-    flipped = np.repeat(chosen, counts)
-    points[flipped, 0] = 255 - points[flipped, 0]
-    return replace(packed, points=points)
 
 
 @dataclass(frozen=True)

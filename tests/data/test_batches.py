@@ -4,7 +4,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-import raster
+from dsnjax import config
 from dsnjax.data import batches, noise
 from dsnjax.data.store import Store
 
@@ -55,8 +55,8 @@ def test_another_seed_is_another_order():
 
 def test_flip_mirrors_about_half_of_the_drawings_in_both_branches(store, tiny):
     rows = np.arange(200)
-    plain = tiny.data.model_copy(update={"flip": False, "batch_size": 200})
     mirrored = tiny.data.model_copy(update={"batch_size": 200})
+    plain = mirrored.model_copy(update={"augment": config.Augment(flip=False)})
     (before,), (after,) = (stream(store, data, rows, 0, 1) for data in (plain, mirrored))
     image = (before["image"] == after["image"]).all((1, 2, 3))
     turned = (before["image"][:, :, ::-1] == after["image"]).all((1, 2, 3))
@@ -64,14 +64,6 @@ def test_flip_mirrors_about_half_of_the_drawings_in_both_branches(store, tiny):
     assert 60 < turned.sum() < 140
     chosen = turned & ~image
     np.testing.assert_allclose(before["points"][chosen] * [-1, 1, 1], after["points"][chosen])
-
-
-def test_a_mirrored_drawing_gives_the_mirrored_image():
-    packed = raster.pack([[[[0, 100, 255], [0, 30, 255]]], [[[7, 9], [3, 200]], [[1], [2]]]])
-    turned = batches.mirrored(packed, np.array([True, False]))
-    before, after = raster.render(packed, size=32), raster.render(turned, size=32)
-    assert np.array_equal(before[0, :, ::-1], after[0])
-    assert np.array_equal(before[1], after[1])
 
 
 def test_once_gives_every_drawing_once_and_pads_the_last_batch(store, tiny):
