@@ -129,11 +129,11 @@ def test_files_and_standard_input_give_one_result_a_row_in_order(tmp_path, monke
     assert found[2:] == [formats.Drawing([([3], [4])]), formats.Drawing([([1], [2])])]
 
 
-def test_raw_drawing_is_simplified_as_google_did_it():
-    raw = [[[100.0, 150.5, 300.0], [-20.0, -20.0, 80.0], [0, 16, 40]]]
+def test_raw_drawing_is_moved_to_the_corner_and_scaled_to_the_square():
+    raw = [[[100.0, 300.5, 610.0], [-20.0, -20.0, 180.0], [0, 16, 40]]]
     found = formats.parse_row(row(raw, word="cat"))
     assert isinstance(found, formats.Drawing) and found.word == "cat"
-    assert found.drawing == [([0, 64, 254], [0, 0, 127])]
+    assert np.abs(np.array(found.drawing) - [[[0, 100, 255], [0, 0, 100]]]).max() <= 1
 
 
 def test_far_coordinates_and_a_dot_fit_the_square():
