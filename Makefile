@@ -17,10 +17,6 @@ RUN = runs/quickstart
 PROBE = import sys; sys.stdout.write("%d.%d" % sys.version_info[:2]); \
 	sys.stdout.flush(); import ensurepip, venv
 
-# One drawing of each category, other ones than those of the run.
-DRAW = import json; from dsnjax.data.synthetic import drawings; \
-	[print(json.dumps(row)) for row in drawings(1, seed=1)]
-
 # Shell that names the environment: $$python and $$venv.
 FIND = set -eu; venv=; tried=; \
 	for python in $(PYTHON); do \
@@ -59,10 +55,9 @@ install:
 quickstart:
 	@$(FIND); extras=; $(INSTALL); \
 	"$$venv/bin/dsnjax" train --config quickstart --workdir $(RUN); \
-	"$$venv/bin/python" -c '$(DRAW)' >$(RUN)/drawings.ndjson; \
 	"$$venv/bin/dsnjax" predict --workdir $(RUN) $(RUN)/drawings.ndjson >$(RUN)/predictions.jsonl; \
 	echo; \
-	echo "A balloon, a banana and a bear that it has never seen:"; \
+	echo "The first test drawings and what it sees in them:"; \
 	head -n 3 $(RUN)/predictions.jsonl; \
 	echo; \
 	echo "$(RUN)/drawings.png        drawings as the network is shown them, an image to open"; \

@@ -59,7 +59,7 @@ class Checkpoints:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         with _quiet():
-            response = ocp.save_async(self._place(step), state, overwrite=True)
+            response = ocp.save_async(str(self._place(step)), state, overwrite=True)
         self._saving = self._thread.submit(self._commit, response, state.params, step, map3)
 
     def check(self, *, wait: bool = False) -> None:
@@ -121,7 +121,7 @@ class Checkpoints:
                     f"wants {wanted}; use the --model values it was trained with"
                 )
         with _quiet():
-            return ocp.load(self._place(step), like)
+            return ocp.load(str(self._place(step)), like)
 
     def fault(self, step: int) -> str:
         """What is wrong with a step, or nothing."""

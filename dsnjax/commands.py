@@ -80,6 +80,8 @@ class Prepare(Section):
     """Processes that read."""
     max_reject_share: Share = 0.01
     """More bad rows than this share end in exit code 3."""
+    engine: Literal["local", "ray"] = "local"
+    """Who reads: processes of this machine, or a Ray cluster (pip install 'dsnjax[ray]')."""
     verify: bool = False
     """Instead: compare every byte of the store with its checksums."""
     export: Path | None = None
@@ -109,6 +111,7 @@ class Prepare(Section):
                 self.categories,
                 jobs=self.jobs,
                 max_reject_share=self.max_reject_share,
+                engine=self.engine,
             )
             Console().print(summary.table())
 

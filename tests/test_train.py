@@ -136,10 +136,15 @@ def process(tiny, path):
         running.kill()
 
 
+def errors(running) -> str:
+    assert running.stderr is not None
+    return running.stderr.read()
+
+
 def wait_for_a_checkpoint(running, path):
     while running.poll() is None and not list((path / "run").glob("checkpoints/*.json")):
         pass
-    assert running.poll() is None, running.stderr.read()
+    assert running.poll() is None, errors(running)
 
 
 @pytest.mark.fault
@@ -153,11 +158,11 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tiny, tmp_path):
     with process(tiny, tmp_path) as running:
         wait_for_a_checkpoint(running, tmp_path)
         while max(Workdir(tmp_path / "run").checkpoints().steps()) <= reached:
-            assert running.poll() is None, running.stderr.read()
+            assert running.poll() is None, errors(running)
         running.send_signal(signal.SIGTERM)
-        errors = running.stderr.read()
+        said = errors(running)
         assert running.wait() == 75
-    assert errors.splitlines()[-1].endswith("the same command goes on from there")
-    assert "Traceback" not in errors
+    assert said.splitlines()[-1].endswith("the same command goes on from there")
+    assert "Traceback" not in said
     steps = [line["step"] for line in lines(tmp_path / "run")]
     assert steps == sorted(steps)
