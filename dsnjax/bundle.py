@@ -45,11 +45,10 @@ class Bundle:
 def from_workdir(workdir: Workdir) -> Bundle:
     """The best checkpoint of a run. Raises CheckpointError where there is none."""
     run = workdir.config()
-    categories = workdir.store().categories
-    network, trained = workdir.restore(len(categories))
+    network, trained = workdir.restore()
     data = run.data.model_copy(update={"store": None})
     recipe = Recipe(model=run.model, data=data)
-    return Bundle(recipe, categories, network, trained.params, trained.statistics)
+    return Bundle(recipe, workdir.categories(), network, trained.params, trained.statistics)
 
 
 def read(folder: Path) -> Bundle:

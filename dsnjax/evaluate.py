@@ -55,7 +55,7 @@ def evaluate(workdir: Workdir, *, split: str = "test") -> dict[str, Any]:
         UserError: the split is empty.
     """
     config, store = workdir.config(), workdir.store()
-    network, state = workdir.restore(len(store.categories))
+    network, state = workdir.restore()
     rows = batches.rows(store, config.data)[split]
     if not len(rows):
         raise UserError(f"{store.path}: no drawing in the {split} split; see --data.split")

@@ -8,7 +8,7 @@ import tyro
 
 from dsnjax import config
 from dsnjax.commands import COMMANDS, Train
-from dsnjax.errors import Trouble, UserError
+from dsnjax.errors import Interrupted, Trouble, UserError
 
 OVERVIEW = """dsnjax: drawings made of strokes in, the name of what is drawn out.
 
@@ -27,6 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Trouble as trouble:
         print(f"dsnjax: {trouble}", file=sys.stderr)
         return trouble.exit_code
+    except KeyboardInterrupt:
+        print("dsnjax: interrupted; the same command goes on", file=sys.stderr)
+        return Interrupted.exit_code
     except BrokenPipeError:  # `dsnjax predict ... | head` has seen enough
         sys.stderr.close()
     return 0

@@ -1,12 +1,15 @@
 """Images of drawings and their captions in, one PNG to look at out."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-LINE = 14  # pixels of a caption
+LINE = 14  # pixels of a caption's height
+LETTER = 6  # pixels of its letters' width
+NARROWEST = 96  # pixels; room for 16 letters
 
 
 def sheet(images: np.ndarray, captions: Sequence[str], path: Path, columns: int = 10) -> None:
@@ -17,12 +20,14 @@ def sheet(images: np.ndarray, captions: Sequence[str], path: Path, columns: int 
         captions: b names; what does not fit is cut.
     """
     b, height, width = images.shape
-    cell = max(height, 64) + LINE, max(width, 64)
-    rows = -(-b // columns)
-    page = Image.new("L", (columns * cell[1], rows * cell[0]))
+    down, across = height + LINE, max(width, NARROWEST)
+    page = Image.new("L", (columns * across, math.ceil(b / columns) * down))
     pen = ImageDraw.Draw(page)
     for place, (image, caption) in enumerate(zip(images, captions, strict=True)):
-        top, left = place // columns * cell[0], place % columns * cell[1]
-        page.paste(Image.fromarray(image), (left, top))
-        pen.text((left + 2, top + cell[0] - LINE), caption[: cell[1] // 6], fill=160)
+        row, column = divmod(place, columns)
+        left = column * across + (across - width) // 2
+        page.paste(Image.fromarray(image), (left, row * down))
+        caption = caption[: across // LETTER]
+        left = column * across + (across - LETTER * len(caption)) // 2
+        pen.text((left, (row + 1) * down - LINE), caption, fill=160)
     page.save(path)

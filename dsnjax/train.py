@@ -22,7 +22,7 @@ from dsnjax.data import batches
 from dsnjax.data.store import Store
 from dsnjax.errors import DataError, Interrupted, UserError
 from dsnjax.metrics import summary
-from dsnjax.state import Network, TrainState
+from dsnjax.state import Arrays, Network, TrainState
 from dsnjax.workdir import Workdir, abstract
 
 SHOWN = 70  # drawings in drawings.png
@@ -110,6 +110,32 @@ def train(config: schema.Config, workdir: Workdir) -> dict[str, Any]:
         return evaluate.evaluate(workdir)
 
 
+class Clock:
+    """Drawings a second since the last look."""
+
+    def __init__(self, batch_size: int):
+        self._batch_size = batch_size
+        self._step, self._time = None, time.perf_counter()
+
+    def since(self, step: int) -> dict[str, float]:
+        """The rate up to `step`; the first look says 0, since it holds the compilation."""
+        now = time.perf_counter()
+        taken = 0 if self._step is None else step - self._step
+        rate = taken * self._batch_size / (now - self._time)
+        self._step, self._time = step, now
+        return {"drawings_per_second": round(rate, 1)}
+
+
+@dataclass(frozen=True)
+class Told:
+    """Where a run tells of itself."""
+
+    saved: Checkpoints
+    metrics: tracking.Metrics
+    bar: tracking.Bar
+    clock: Clock
+
+
 class Training:
     """The loop: steps, lines of metrics, checkpoints, validation at the end of each epoch."""
 
@@ -137,59 +163,54 @@ class Training:
 
     def run(self) -> None:
         """Steps from the newest checkpoint to the end of the plan."""
-        config, plan = self.config, self.plan
-        with self.workdir.checkpoints() as saved, signals() as stopped:
+        config, plan, path = self.config, self.plan, self.workdir.path
+        with self.workdir.checkpoints() as saved:
             now = saved.newest(self.shapes) or self.born()
             start = int(now.step)
             data = batches.training(self.store, self.rows["train"], config.data, config.seed, start)
-            metrics = tracking.Metrics(self.workdir.path / "metrics.jsonl", start)
+            metrics = tracking.Metrics(path / "metrics.jsonl", start)
             bar = tracking.bar("training", plan.steps, start)
-            clock = Clock(config.data.batch_size)
-            with closing(data), closing(metrics), bar as bar:
+            with closing(data), closing(metrics), bar as bar, signals() as stopped:
+                told = Told(saved, metrics, bar, Clock(config.data.batch_size))
                 for done in range(start + 1, plan.steps + 1):
                     now, figures = self.step(now, next(data))
-                    last = plan.ends_epoch(done) or stopped()
-                    saves = last or done % config.run.checkpoint_every == 0
-                    if saves or done % config.run.log_every == 0:
-                        line = finite(figures, done) | clock.since(done)
-                        metrics.write(done, epoch=plan.epoch(done), **line)
-                        bar.note(f"loss {line['loss']:.3f}  {line['drawings_per_second']:,.0f}/s")
-                    if plan.ends_epoch(done) and len(self.rows["valid"]):
-                        self.validate(now, saved, metrics, bar)
-                    elif saves:
-                        saved.save(now)
-                    saved.check()
-                    bar.advance()
-                    if stopped() and done < plan.steps:
+                    stop = stopped() and done < plan.steps
+                    self.tell(now, figures, done, stop, told)
+                    if stop:
                         raise Interrupted(
-                            f"stopped at step {done} of {plan.steps}, saved in "
-                            f"{self.workdir.path}; the same command goes on from there"
+                            f"stopped at step {done} of {plan.steps}, saved in {path}; "
+                            "the same command goes on from there"
                         )
 
-    def validate(
-        self,
-        now: TrainState,
-        saved: Checkpoints,
-        metrics: tracking.Metrics,
-        bar: tracking.Bar,
-    ) -> None:
+    def tell(self, now: TrainState, figures: Arrays, done: int, stop: bool, told: Told) -> None:
+        """What is due after a step, before the next batch: a line, a validation, a checkpoint."""
+        ends = self.plan.ends_epoch(done)
+        saves = ends or stop or done % self.config.run.checkpoint_every == 0
+        if saves or done % self.config.run.log_every == 0:
+            line = finite(figures, done) | told.clock.since(done)
+            told.metrics.write(done, epoch=self.plan.epoch(done), **line)
+            told.bar.note(f"loss {line['loss']:.3f}  {line['drawings_per_second']:,.0f}/s")
+        if ends and len(self.rows["valid"]):
+            self.validate(now, done, told)
+        elif saves:
+            told.saved.save(now)
+        told.saved.check()
+        told.bar.advance()
+
+    def validate(self, now: TrainState, done: int, told: Told) -> None:
         """Measures the state on the validation split and saves it with its MAP@3."""
-        rows, batch_size = self.rows["valid"], self.config.data.batch_size
-        data = bar.beside(
-            batches.once(self.store, rows, self.config.data),
-            "validating",
-            math.ceil(len(rows) / batch_size),
-        )
-        sums = evaluate.totals(self.look, now, data)
-        figures = summary(sums, self.store.categories)
-        step = int(now.step)
+        rows, data = self.rows["valid"], self.config.data
+        held_out = batches.once(self.store, rows, data)
+        count = math.ceil(len(rows) / data.batch_size)
+        watched = told.bar.beside(held_out, "validating", count)
+        figures = summary(evaluate.totals(self.look, now, watched), self.store.categories)
         kept = {f"valid_{name}": figures[name] for name in ("map3", "accuracy", "loss")}
-        metrics.write(step, epoch=self.plan.epoch(step), **kept)
-        bar.say(
-            f"epoch {self.plan.epoch(step):.0f}: valid MAP@3 {figures['map3']:.4f}, "
+        told.metrics.write(done, epoch=self.plan.epoch(done), **kept)
+        told.bar.say(
+            f"epoch {self.plan.epoch(done):.0f}: valid MAP@3 {figures['map3']:.4f}, "
             f"accuracy {figures['accuracy']:.4f}"
         )
-        saved.save(now, figures["map3"])
+        told.saved.save(now, figures["map3"])
 
 
 def show(workdir: Workdir, store: Store, rows: np.ndarray, data: schema.Data) -> None:
@@ -214,22 +235,6 @@ def finite(figures: dict[str, jax.Array], step: int) -> dict[str, float]:
             "start again with a lower --optim.learning-rate"
         )
     return values
-
-
-class Clock:
-    """Drawings a second since the last look."""
-
-    def __init__(self, batch_size: int):
-        self._batch_size = batch_size
-        self._step, self._time = None, time.perf_counter()
-
-    def since(self, step: int) -> dict[str, float]:
-        """The rate up to `step`; the first look says 0, since it holds the compilation."""
-        now = time.perf_counter()
-        taken = 0 if self._step is None else step - self._step
-        rate = taken * self._batch_size / (now - self._time)
-        self._step, self._time = step, now
-        return {"drawings_per_second": round(rate, 1)}
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import yaml
 from dsnjax import checkpoint, mesh, optim, state
 from dsnjax import config as schema
 from dsnjax.data import prepare, synthetic
-from dsnjax.data.store import Store
+from dsnjax.data.store import MANIFEST, Store
 from dsnjax.errors import CheckpointError, UserError
 
 
@@ -49,31 +49,55 @@ class Workdir:
             yield
 
     def store(self) -> Store:
-        """The drawings of the run: its store, or the made-up ones, written here once."""
-        config = self.config().data
-        if config.store is not None:
-            return Store.open(config.store)
-        folder, store = self.path / "drawings", self.path / "store"
-        if not (store / "manifest.json").is_file():
-            synthetic.write(folder, config.made_up, seed=0)
-            prepare.prepare([folder], store, synthetic.categories(), jobs=1)
-        return Store.open(store)
+        """The drawings of the run: its store, or the made-up ones, written here once.
+
+        Raises:
+            UserError: the store's categories are not those that the run began with.
+        """
+        data = self.config().data
+        if data.store is not None:
+            found = Store.open(data.store)
+        else:
+            found = self._made_up(data.made_up)
+        file = self.path / "categories.txt"
+        if not file.exists():
+            file.write_text("".join(f"{name}\n" for name in found.categories), encoding="utf-8")
+        if self.categories() != found.categories:
+            raise UserError(
+                f"{found.path}: other categories than the run in {self.path} began with; "
+                "give another --workdir, or the store it was trained on"
+            )
+        return found
+
+    def categories(self) -> tuple[str, ...]:
+        """The names in label order. Raises CheckpointError where no run was begun."""
+        file = self.path / "categories.txt"
+        if not file.is_file():
+            raise CheckpointError(f"{self.path}: no run here (no {file.name}); train there first")
+        return tuple(file.read_text(encoding="utf-8").splitlines())
 
     def checkpoints(self) -> checkpoint.Checkpoints:
         """The steps saved here."""
         return checkpoint.Checkpoints(self.path / "checkpoints")
 
-    def restore(self, categories: int) -> tuple[state.Network, state.TrainState]:
+    def restore(self) -> tuple[state.Network, state.TrainState]:
         """The network and its best state on this machine's devices.
 
         Raises:
             CheckpointError: no step was saved, or the best one is damaged.
         """
         config = self.config()
-        network = state.network(config.model, categories)
+        network = state.network(config.model, len(self.categories()))
         with self.checkpoints() as saved:
             step = saved.best()
             return network, saved.restore(step, abstract(network, config, steps=1))
+
+    def _made_up(self, count: int) -> Store:
+        folder, store = self.path / "drawings", self.path / "store"
+        if not (store / MANIFEST).is_file():
+            synthetic.write(folder, count, seed=0)
+            prepare.prepare([folder], store, synthetic.categories(), jobs=1)
+        return Store.open(store)
 
     def _write(self, config: schema.Config) -> None:
         file = self.path / "config.yaml"

@@ -63,3 +63,15 @@ def tiny(made_up):
         "run": {"epochs": 2, "log_every": 2, "checkpoint_every": 4},
     }
     return config.check(config.Config, values)
+
+
+@pytest.fixture(scope="session")
+def trained(tiny, tmp_path_factory) -> Path:
+    """The work directory of a run of one epoch; copy it before changing it."""
+    from dsnjax import train
+    from dsnjax.workdir import Workdir
+
+    path = tmp_path_factory.mktemp("trained") / "run"
+    run = tiny.run.model_copy(update={"epochs": 1})
+    train.train(tiny.model_copy(update={"run": run}), Workdir(path))
+    return path

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,17 +13,19 @@ import pytest
 import yaml
 
 from dsnjax import config, state, train
+from dsnjax.data import prepare, synthetic
 from dsnjax.errors import DataError, Interrupted, UserError
 from dsnjax.workdir import Workdir, abstract
 
 ROOT = Path(__file__).parents[1]
-CATEGORIES = 14
 
 
 def leaves(path):
     """Every array of the newest state in a work directory, by its place."""
     workdir = Workdir(path)
-    shapes = abstract(state.network(workdir.config().model, CATEGORIES), workdir.config(), 1)
+    shapes = abstract(
+        state.network(workdir.config().model, len(workdir.categories())), workdir.config(), 1
+    )
     with workdir.checkpoints() as saved:
         found = saved.newest(shapes)
     assert found is not None
@@ -54,6 +57,7 @@ def test_a_run_leaves_what_the_contract_names(whole, tiny):
     names = {file.name for file in path.iterdir()}
     assert names >= {
         "config.yaml",
+        "categories.txt",
         "metrics.jsonl",
         "checkpoints",
         "evaluation.json",
@@ -105,6 +109,17 @@ def test_a_folder_in_use_is_refused(whole, tiny):
         pytest.raises(UserError, match="another run is using this folder"),
     ):
         train.train(tiny, Workdir(whole[0]))
+
+
+def test_a_store_of_other_categories_is_refused(whole, tiny, tmp_path):
+    synthetic.write(tmp_path / "drawings", 20, seed=0)
+    names = synthetic.categories()
+    prepare.prepare([tmp_path / "drawings"], tmp_path / "store", names[::-1], jobs=1)
+    shutil.copytree(whole[0], tmp_path / "run")
+    file = tmp_path / "run" / "config.yaml"
+    file.write_text(file.read_text().replace(str(tiny.data.store), str(tmp_path / "store")))
+    with pytest.raises(UserError, match="other categories than the run in"):
+        Workdir(tmp_path / "run").store()
 
 
 @pytest.mark.fault

@@ -1,0 +1,53 @@
+import json
+
+import numpy as np
+import pytest
+
+import raster
+from dsnjax import bundle, predict
+from dsnjax.errors import CheckpointError, UserError
+from dsnjax.workdir import Workdir
+
+CAT = [[[0, 100, 255], [0, 30, 255]], [[7, 9], [3, 200]]]
+
+
+def test_a_bundle_says_what_its_run_says(trained, tmp_path):
+    workdir = Workdir(trained)
+    model = bundle.from_workdir(workdir)
+    bundle.write(model, tmp_path / "model", bundle.card(workdir, model))
+    one, other = predict.Recognizer(trained), predict.Recognizer(tmp_path / "model")
+    assert other.categories == one.categories
+    packed = raster.pack([CAT])
+    np.testing.assert_allclose(other.probabilities(packed), one.probabilities(packed), atol=2e-3)
+    names = {file.name for file in (tmp_path / "model").iterdir()}
+    assert names == {"weights.safetensors", "config.json", "categories.txt", "README.md"}
+
+
+def test_a_card_tells_what_was_measured(trained):
+    card = bundle.card(Workdir(trained), bundle.from_workdir(Workdir(trained)))
+    figures = json.loads((trained / "evaluation.json").read_text())
+    assert f"{figures['map3']:.4f}" in card
+    assert f"{figures['drawings']:,} drawings of the test split" in card
+
+
+def test_a_bundle_does_not_overwrite_other_things(trained, tmp_path):
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(UserError, match="not empty and no bundle; give a new --dest"):
+        bundle.write(bundle.from_workdir(Workdir(trained)), tmp_path, "")
+
+
+@pytest.mark.fault
+def test_a_damaged_bundle_is_refused(trained, tmp_path):
+    bundle.write(bundle.from_workdir(Workdir(trained)), tmp_path / "model", "")
+    weights = tmp_path / "model" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-9])
+    with pytest.raises(CheckpointError, match=r"weights\.safetensors"):
+        predict.Recognizer(tmp_path / "model")
+
+
+def test_a_bundle_of_a_newer_layout_is_refused(trained, tmp_path):
+    bundle.write(bundle.from_workdir(Workdir(trained)), tmp_path / "model", "")
+    recipe = tmp_path / "model" / "config.json"
+    recipe.write_text(recipe.read_text().replace('"version": 1', '"version": 2'))
+    with pytest.raises(UserError, match=r"layout 2, dsnjax .* reads 1; upgrade it"):
+        predict.Recognizer(tmp_path / "model")
