@@ -45,6 +45,7 @@ REASONS = {
     "shape": "a stroke's lists differ in number or length",
     "empty": "no stroke, or a stroke without points",
     "stroke_too_long": f"a stroke of more than {MAX_STROKE:,} points",
+    "times": "no times, where they were asked for",
     "key_id": "key_id is no whole number below 2^64",
     "line_too_long": f"a row of more than {MAX_LINE >> 20} MiB",
 }
@@ -57,7 +58,8 @@ class Drawing(msgspec.Struct, gc=False):
     """A drawing in simplified form, and what is known about it.
 
     drawing: its strokes in time order, each (xs, ys) in 0..255.
-    word: what the person was asked to draw. key_id: 0 where there is none.
+    word: what the person was asked to draw. key_id: 0 where there is none. times: of each
+    point of each stroke, in ms since the first one; None for drawings that came simplified.
     """
 
     drawing: list[Stroke]
@@ -66,6 +68,7 @@ class Drawing(msgspec.Struct, gc=False):
     countrycode: str | None = None
     timestamp: str | None = None
     recognized: bool | None = None
+    times: list[list[float]] | None = None
 
 
 class Reject(msgspec.Struct, frozen=True):
@@ -191,9 +194,9 @@ def parse_row(row: bytes, *, file: str = "", line: int = 1, fit: bool = False) -
         if len(row) > MAX_LINE:
             raise _RowError("line_too_long", "$", f"want at most {MAX_LINE} bytes")
         try:
-            found = _decode(row)
+            found, times = _decode(row), None
         except msgspec.ValidationError as error:
-            found, drawing = _raw(row, error, fit)
+            found, drawing, times = _raw(row, error, fit)
         else:
             drawing = found.drawing
             _check(drawing)
@@ -202,12 +205,17 @@ def parse_row(row: bytes, *, file: str = "", line: int = 1, fit: bool = False) -
         reason, path, message = error.args if isinstance(error, _RowError) else _why(error, row)
         return Reject(reason, file, line, path, message)
     return Drawing(
-        drawing, found.word, key_id, found.countrycode, found.timestamp, found.recognized
+        drawing, found.word, key_id, found.countrycode, found.timestamp, found.recognized, times
     )
 
 
-def _raw(row: bytes, error: msgspec.ValidationError, fit: bool) -> tuple[_RawRow, list[Stroke]]:
-    """A row that is not simplified, and its strokes simplified; `error` says why it is not."""
+def _raw(
+    row: bytes, error: msgspec.ValidationError, fit: bool
+) -> tuple[_RawRow, list[Stroke], list[list[float]] | None]:
+    """A row that is not simplified, its strokes simplified and their times, if it has some.
+
+    `error` says why it is not a simplified one; raised where it is no raw one either.
+    """
     found = _decode_raw(row)
     lists = {len(stroke) for stroke in found.drawing}
     if lists - {2, 3} or not (fit or 3 in lists):
@@ -218,9 +226,13 @@ def _raw(row: bytes, error: msgspec.ValidationError, fit: bool) -> tuple[_RawRow
     _check([(xs, ys) for xs, ys, *_ in found.drawing])
     _check([(xs, ts) for xs, *_, ts in found.drawing])
     for i, stroke in enumerate(found.drawing):
-        if max(map(abs, (*stroke[0], *stroke[1]))) > MAX_RAW:
-            raise _RowError("number", f"$.drawing[{i}]", f"want coordinates within {MAX_RAW:g}")
-    return found, [(xs, ys) for xs, ys in raster.simplify(found.drawing)]
+        if max(max(map(abs, column)) for column in stroke) > MAX_RAW:
+            raise _RowError("number", f"$.drawing[{i}]", f"want values within {MAX_RAW:g}")
+    timed = 3 in lists
+    strokes = raster.simplify(found.drawing, times=timed)
+    drawing = [([*map(int, stroke[0])], [*map(int, stroke[1])]) for stroke in strokes]
+    start = strokes[0][2][0] if timed else 0
+    return found, drawing, [[t - start for t in ts] for _, _, ts in strokes] if timed else None
 
 
 def _check(drawing: Sequence[tuple[list, list]]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 import raster
 from dsnjax.data.shards import Columns
-from dsnjax.data.store import COLUMNS
+from dsnjax.data.store import COLUMNS, OPTIONAL
 
 PACKED = ("points", "stroke_lengths", "index")
 
@@ -37,8 +37,10 @@ class Joined:
             total += size[self.keep[begin : begin + len(size)]].sum(axis=0)
             begin += len(size)
         points, strokes = total.tolist()
-        sizes = {"points": points, "stroke_lengths": strokes, "index": kept + 1}
-        return dict.fromkeys(COLUMNS, kept) | sizes
+        sizes = {"points": points, "stroke_lengths": strokes, "index": kept + 1, "times": points}
+        timed = bool(self.parts) and bool(_read(self.parts[0], "times"))
+        wanted = [name for name in COLUMNS if timed or name not in OPTIONAL]
+        return {name: sizes.get(name, kept) for name in wanted}
 
     def columns(self) -> Iterator[Columns]:
         """The columns of each part as the store has them."""
@@ -47,13 +49,13 @@ class Joined:
             columns = _read(part)
             end = begin + len(columns["label"])
             rows = np.flatnonzero(self.keep[begin:end])
-            packed = raster.Packed(*(columns.pop(name) for name in PACKED)).take(rows)
-            yield {name: column[rows] for name, column in columns.items()} | {
-                "points": packed.points,
-                "stroke_lengths": packed.stroke_lengths.astype(np.uint16),
-                "index": packed.index,
-                "hash": self.hash[begin:end][rows],
-            }
+            points, lengths, index = (columns.pop(name) for name in PACKED)
+            packed = raster.Packed(points, lengths, index, columns.pop("times", None)).take(rows)
+            kept = {name: column[rows] for name, column in columns.items()}
+            kept |= {"points": packed.points, "index": packed.index}
+            kept["stroke_lengths"] = packed.stroke_lengths.astype(np.uint16)
+            kept["hash"] = self.hash[begin:end][rows]
+            yield kept if packed.times is None else kept | {"times": packed.times}
             begin = end
 
 
@@ -108,4 +110,4 @@ def mix(values: np.ndarray) -> np.ndarray:
 
 def _read(part: Path, *names: str) -> Columns:
     with np.load(part) as columns:
-        return {name: columns[name] for name in names or columns.files}
+        return {name: columns[name] for name in columns.files if not names or name in names}

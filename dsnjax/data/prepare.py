@@ -54,12 +54,13 @@ class Plan(msgspec.Struct, frozen=True):
     sources: tuple[tuple[str, int, int], ...]
     """Path, bytes and time of change in ns of each file."""
     ranges: tuple[Range, ...]
+    times: bool = False
 
     @property
     def checksum(self) -> str:
         """Of what a copy of the files elsewhere has in common with them."""
         sources = [(Path(path).name, size) for path, size, _ in self.sources]
-        about = msgspec.json.encode((self.version, self.categories, sources))
+        about = msgspec.json.encode((self.version, self.categories, sources, self.times))
         return hashlib.sha256(about).hexdigest()
 
 
@@ -101,6 +102,7 @@ def prepare(
     *,
     jobs: int | None = None,
     max_reject_share: float = 0.01,
+    times: bool = False,
     engine: Engine = "local",
 ) -> Summary:
     """Reads drawings from files and writes them as a store.
@@ -114,6 +116,7 @@ def prepare(
             files where None. The category of a row is its `word`, or else its file's name.
         jobs: processes; one for each processor where None.
         max_reject_share: the share of bad rows from which on there is no store.
+        times: keep when each point was drawn; rows that do not say are bad then.
         engine: who makes the shards: processes of this machine, or Ray (an extra).
 
     Raises:
@@ -122,7 +125,7 @@ def prepare(
         Interrupted: a worker died.
     """
     folder, jobs = Path(store), jobs or os.cpu_count() or 1
-    plan = _plan(sources, names.read(categories) if categories else ())
+    plan = _plan(sources, names.read(categories) if categories else (), times)
     if not (folder / MANIFEST).is_file():
         with files.locked(folder / ".work"), _full_disk_told(plan, folder):
             work = _work_folder(plan, folder / ".work")
@@ -138,13 +141,14 @@ def prepare(
     manifest = read_manifest(folder)
     if manifest.plan != plan.checksum:
         raise UserError(
-            f"{folder}: holds a store of other files or categories; name another store or delete it"
+            f"{folder}: holds a store of other files, or was made with other categories or times; "
+            "name another store or delete it"
         )
     shutil.rmtree(folder / ".work", ignore_errors=True)
     return Summary(folder, manifest)
 
 
-def _plan(sources: Sequence[str | Path], categories: tuple[str, ...]) -> Plan:
+def _plan(sources: Sequence[str | Path], categories: tuple[str, ...], times: bool) -> Plan:
     ranges, about = [], []
     found = [file for source in sources for file in _files(Path(source), categories)]
     for file in dict.fromkeys(found):
@@ -154,7 +158,7 @@ def _plan(sources: Sequence[str | Path], categories: tuple[str, ...]) -> Plan:
         for begin in range(0, 1 if whole else max(stat.st_size, 1), RANGE):
             ranges.append(Range(len(ranges), str(file), begin, None if whole else RANGE))
     categories = categories or tuple(sorted({formats.stem(file) for file in found}))
-    return Plan(VERSION, categories, tuple(about), tuple(ranges))
+    return Plan(VERSION, categories, tuple(about), tuple(ranges), times)
 
 
 def _files(source: Path, categories: tuple[str, ...]) -> list[Path]:
@@ -197,7 +201,8 @@ def _work_folder(plan: Plan, work: Path) -> Path:
 
 def _converted(plan: Plan, work: Path, jobs: int, engine: Engine) -> list[Sidecar]:
     """The sidecars of all ranges, in order."""
-    convert = partial(shards.convert, categories=plan.categories, folder=work.resolve())
+    about = {"categories": plan.categories, "folder": work.resolve(), "times": plan.times}
+    convert = partial(shards.convert, **about)
     run = {"local": engines.local, "ray": engines.ray}[engine]
     sidecars: dict[int, Sidecar] = {}
     rows = 0

@@ -52,17 +52,21 @@ class Sidecar(msgspec.Struct):
     """Checksum of each file of columns."""
 
 
-def convert(task: Range, categories: tuple[str, ...], folder: Path) -> Sidecar:
-    """Makes the shard of a range in `folder`, unless it is there already."""
+def convert(task: Range, categories: tuple[str, ...], folder: Path, times: bool = False) -> Sidecar:
+    """Makes the shard of a range in `folder`, unless it is there already.
+
+    Args:
+        times: keep the times of points; rows without are rejected.
+    """
     if done := finished(task.number, folder):
         return done
     labels: Labels = {name: label for label, name in enumerate(categories)}
     sidecar = Sidecar(Counts())
     with _no_collector(), formats.open_file(task.file) as stream:
         source = _source(stream, task)
-        kept = _kept(source, labels, sidecar)
+        kept = _kept(source, labels, sidecar, times)
         batches = iter(lambda: list(islice(kept, BATCH)), [])
-        for part in _parts(columns(batch, labels) for batch in batches):
+        for part in _parts(columns(batch, labels, times) for batch in batches):
             file = part_file(task.number, len(sidecar.parts), folder)
             with files.whole(file, sync=False) as out:
                 np.savez(out, allow_pickle=False, **part)
@@ -88,7 +92,7 @@ def part_file(number: int, part: int, folder: Path) -> Path:
     return folder / f"{number:06}-{part:03}.npz"
 
 
-def columns(drawings: list[Drawing], labels: Labels) -> Columns:
+def columns(drawings: list[Drawing], labels: Labels, times: bool = False) -> Columns:
     """Drawings -> the columns of a store, with `strokes` where that has `hash`.
 
     Returns:
@@ -106,7 +110,8 @@ def columns(drawings: list[Drawing], labels: Labels) -> Columns:
         points[:, axis] = np.frombuffer(flat, np.uint8)
     images = raster.render(raster.Packed(points, lengths, index), **ENTROPY)
     known = {None: -1, False: 0, True: 1}
-    return {
+    timed = {"times": np.array(list(_times(drawings)), np.float32)} if times else {}
+    return timed | {
         "points": points,
         "stroke_lengths": lengths,
         "index": index,
@@ -117,6 +122,12 @@ def columns(drawings: list[Drawing], labels: Labels) -> Columns:
         "entropy": raster.entropy(images),
         "strokes": _hashes(points, lengths, index),
     }
+
+
+def _times(drawings: list[Drawing]) -> Iterator[float]:
+    """The times of all points."""
+    for drawing in drawings:
+        yield from chain.from_iterable(drawing.times or ())
 
 
 def _hashes(points: np.ndarray, lengths: np.ndarray, index: np.ndarray) -> np.ndarray:
@@ -130,11 +141,16 @@ def _hashes(points: np.ndarray, lengths: np.ndarray, index: np.ndarray) -> np.nd
     return np.frombuffer(b"".join(digests), "<u8")
 
 
-def _kept(source: formats.Source, labels: Labels, sidecar: Sidecar) -> Iterator[Drawing]:
+def _kept(
+    source: formats.Source, labels: Labels, sidecar: Sidecar, times: bool
+) -> Iterator[Drawing]:
     """The drawings of the wanted categories; the other rows are counted in the sidecar."""
     counts, words, stem = sidecar.counts, sidecar.words, formats.stem(source.file)
     for found in formats.rows(source):
         counts.rows += 1
+        if times and isinstance(found, Drawing) and found.times is None:
+            message = "the drawing is a simplified one"
+            found = Reject("times", source.file, source.number, "$.drawing", message)
         if isinstance(found, Reject):
             counts.rejected[found.reason] = counts.rejected.get(found.reason, 0) + 1
             if len(sidecar.rejects) < EXAMPLES:

@@ -21,8 +21,8 @@ from dsnjax.errors import DataError, UserError
 VERSION = 1
 MANIFEST = "manifest.json"
 
-# One row a drawing, but for points and stroke_lengths; `index` says where each drawing's
-# begin, and has one row more than there are drawings.
+# One row a drawing, but for points (and their times) and stroke_lengths; `index` says where
+# each drawing's begin, and has one row more than there are drawings.
 COLUMNS: dict[str, tuple[str, tuple[int, ...]]] = {
     "points": ("|u1", (2,)),
     "stroke_lengths": ("<u2", ()),
@@ -33,7 +33,9 @@ COLUMNS: dict[str, tuple[str, tuple[int, ...]]] = {
     "recognized": ("|i1", ()),
     "entropy": ("<f4", ()),
     "hash": ("<u8", ()),
+    "times": ("<f4", ()),
 }
+OPTIONAL = ("times",)
 
 
 class Counts(msgspec.Struct):
@@ -107,13 +109,17 @@ class Store:
         """
         path = Path(path)
         manifest = read_manifest(path)
-        columns = {name: _map(path, name, manifest.columns) for name in COLUMNS}
+        wanted = manifest.columns.keys() | COLUMNS.keys() - set(OPTIONAL)
+        columns = {name: _map(path, name, manifest.columns) for name in COLUMNS if name in wanted}
         _check(path, manifest, columns)
         # Before it is mapped, each page costs a random read: once in order is 20 times faster.
         for column in columns.values():
             column.view(np.uint8).reshape(-1)[::4096].max()
         packed = raster.Packed(
-            *(columns.pop(name) for name in ("points", "stroke_lengths", "index"))
+            columns.pop("points"),
+            columns.pop("stroke_lengths"),
+            columns.pop("index"),
+            columns.pop("times", None),
         )
         return cls(path, manifest, packed, **columns)
 
@@ -166,17 +172,18 @@ def write(
 
     Args:
         parts: columns as in COLUMNS of some drawings each, `index` counted from 0.
-        sizes: rows of every column over all parts.
+        sizes: rows of every column over all parts; columns that are not named are not written.
         about: the manifest; its `columns` are filled in here.
     """
     with ExitStack() as stack:
         writers = {
-            name: stack.enter_context(closing(_Writer(path, name, sizes[name]))) for name in COLUMNS
+            name: stack.enter_context(closing(_Writer(path, name, size)))
+            for name, size in sizes.items()
         }
         end = np.zeros((1, 2), np.int64)
         writers["index"].append(end)
         for part in parts:
-            for name in COLUMNS.keys() - {"index"}:
+            for name in sizes.keys() - {"index"}:
                 writers[name].append(part[name])
             index = part["index"][1:] + end
             writers["index"].append(index)

@@ -88,6 +88,28 @@ def test_own_folder_in_every_form_makes_categories_of_its_files(tmp_path):
     assert store.take(np.array([0, 2, 3])).unpack() == [[[[1], [2]]], [[[7], [8]]], dot(3, 3)]
 
 
+def test_times_of_raw_drawings_are_kept_on_request(tmp_path):
+    raw = [
+        [[[0, 10, 20], [0, 5, 0], [100, 110, 130]], [[0, 20], [20, 20], [150, 190]]],
+        [[[4], [5], [6]]],
+    ]
+    source = write(tmp_path / "in", cat=[row(drawing) for drawing in raw])
+    prepare.prepare([source], tmp_path / "s", "cat", jobs=1, times=True)
+    store = Store.open(tmp_path / "s")
+    assert store.packed.times is not None
+    first, second = store.take(np.array([0, 1])).unpack()
+    assert [stroke[2][0] for stroke in first] == [0, 50] and first[1][2][-1] == 90
+    assert set(second[0][2]) == {0}
+    prepare.prepare([source], tmp_path / "without", "cat", jobs=1)
+    assert Store.open(tmp_path / "without").packed.times is None
+
+
+def test_rows_without_times_are_bad_where_times_were_asked_for(tmp_path):
+    source = write(tmp_path / "in", cat=[row()])
+    with pytest.raises(DataError, match=r"1 of 1 rows are bad.*times at \$\.drawing"):
+        prepare.prepare([source], tmp_path / "s", "cat", jobs=1, times=True)
+
+
 def test_damaged_gzip_ends_in_no_store(tmp_path):
     source = write(tmp_path / "in", dog=[row()])
     (source / "cat.ndjson.gz").write_bytes(gzip.compress("\n".join(many(99)).encode())[:-20])
@@ -223,7 +245,7 @@ def test_second_call_changes_nothing_and_other_categories_are_refused(tmp_path):
     before = checksums(tmp_path / "s")
     assert prepare.prepare([source], tmp_path / "s", "cat,dog", jobs=1) == first
     assert checksums(tmp_path / "s") == before
-    with pytest.raises(UserError, match="holds a store of other files or categories; name another"):
+    with pytest.raises(UserError, match="holds a store of other files, or was made with other"):
         prepare.prepare([source], tmp_path / "s", "dog,cat", jobs=1)
 
 
