@@ -1,5 +1,6 @@
 """argv -> one command; nothing else."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("dsnjax: interrupted; the same command goes on", file=sys.stderr)
         return Interrupted.exit_code
     except BrokenPipeError:  # `dsnjax predict ... | head` has seen enough
-        sys.stderr.close()
+        # What is still in the buffer would raise again when Python closes it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

@@ -1,7 +1,7 @@
 """Optimizer of a config: gradients in, updates out."""
 
-import jax
 import optax
+from jax import Array
 
 from dsnjax import config
 
@@ -11,8 +11,8 @@ def schedule(optim: config.Optim, steps: int) -> optax.Schedule:
     return optax.warmup_cosine_decay_schedule(
         init_value=0.0,
         peak_value=optim.learning_rate,
-        warmup_steps=round(optim.warmup * steps),
-        decay_steps=max(steps, 1),
+        warmup_steps=min(round(optim.warmup * steps), steps - 1),
+        decay_steps=steps,
     )
 
 
@@ -24,6 +24,6 @@ def make(optim: config.Optim, steps: int) -> optax.GradientTransformation:
     )
 
 
-def _decayed(params: optax.Params) -> optax.Params:
+def _decayed(params: dict[str, Array]) -> dict[str, bool]:
     """True for what multiplies (kernels), False for what is added or scales (biases, norms)."""
-    return jax.tree.map_with_path(lambda path, _: path[-1].key in ("kernel", "recurrent"), params)
+    return {name: name.endswith(("/kernel", "/recurrent")) for name in params}

@@ -1,6 +1,7 @@
 """What a run says while it runs: a line of metrics.jsonl, and a bar with the time left."""
 
 import json
+import math
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -26,7 +27,7 @@ class Metrics:
     def __init__(self, path: Path, step: int):
         """Opens the file at `step`; what a killed run wrote beyond it is taken back."""
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        kept = [line for line in lines if (_step(line) or 0) <= step and _step(line) is not None]
+        kept = [line for line in lines if _step(line) <= step]
         draft = path.with_suffix(".tmp")
         draft.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
         os.replace(draft, path)
@@ -41,12 +42,12 @@ class Metrics:
         self._file.close()
 
 
-def _step(line: str) -> int | None:
-    """The step of a line, None for one that a kill cut short."""
+def _step(line: str) -> float:
+    """The step of a line; one that a kill cut short lies beyond all."""
     try:
         return json.loads(line)["step"]
     except (ValueError, KeyError):
-        return None
+        return math.inf
 
 
 class Bar:
