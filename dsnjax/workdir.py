@@ -55,10 +55,7 @@ class Workdir:
             UserError: the store's categories are not those that the run began with.
         """
         data = self.config().data
-        if data.store is not None:
-            found = Store.open(data.store)
-        else:
-            found = self._made_up(data.made_up)
+        found = Store.open(data.store) if data.store else self._made_up(data.made_up)
         file = self.path / "categories.txt"
         if not file.exists():
             file.write_text("".join(f"{name}\n" for name in found.categories), encoding="utf-8")
