@@ -24,6 +24,9 @@ LANES = 16  # pixels worked on at once: a loop of fixed length is what LLVM turn
 FIELDS = 9  # numbers kept for each segment that is set up: the names below, in groups of LANES
 ALONG, ACROSS, STEP_U, STEP_V, EXTENT, START, RIGHT, TOP, ROWS = (LANES * i for i in range(FIELDS))
 
+HUGE = 1e30  # the largest coordinate: in pixels, and squared in float64, it stays finite
+HUGE_BITS = np.float32(HUGE).view(np.uint32)
+
 # Without NaN, signed zeros and the order of roundings LLVM may use its SIMD instructions.
 LOOSE = {"nnan", "nsz", "contract"}
 exact = njit(nogil=True, cache=True, error_model="numpy")
@@ -91,13 +94,14 @@ def sound(columns, b):
 
 
 @kernel
-def all_finite(points):
-    # By the bits of float32, because `nnan` lets LLVM take every comparison's outcome for granted.
+def all_moderate(points):
+    """Whether every float32 is finite and within +-HUGE."""
+    # By their bits, because `nnan` lets LLVM take a comparison with NaN for granted.
     bits = points.view(np.uint32).reshape(-1)
     worst = np.uint32(0)
     for i in range(bits.shape[0]):
         worst = max(worst, bits[i] & np.uint32(0x7FFFFFFF))
-    return worst < np.uint32(0x7F800000)
+    return worst <= HUGE_BITS
 
 
 @kernel
@@ -181,11 +185,12 @@ def speed_levels(columns, times, middle, levels):
             last = p + I64(columns.stroke_lengths[s]) - 1
             while p <= last:
                 q = min(p + 1, last)
-                dx = F32(points[q, 0]) - F32(points[p, 0])
-                dy = F32(points[q, 1]) - F32(points[p, 1])
-                way = np.sqrt(dx * dx + dy * dy)
+                way = np.hypot(
+                    np.float64(points[q, 0]) - np.float64(points[p, 0]),
+                    np.float64(points[q, 1]) - np.float64(points[p, 1]),
+                )
                 pause = middle * max(times[q] - times[p], F32(0))
-                share = way / max(way + pause, F32(1e-6))
+                share = F32(way / max(way + pause, 1e-6))
                 levels[p] = U8(F32(55.5) + F32(200) * share)
                 p += 1
 
@@ -241,13 +246,10 @@ def clipped(ends, bound):
             leave = min(leave, room / step)
         elif room < 0.0:
             leave = -1.0
-    part = (
-        F32(x0 + enter * dx),
-        F32(y0 + enter * dy),
-        F32(x0 + leave * dx),
-        F32(y0 + leave * dy),
-    )
-    return enter <= leave, part
+    if enter > leave:
+        return False, (F32(0), F32(0), F32(0), F32(0))
+    x1, y1 = x0 + leave * dx, y0 + leave * dy
+    return True, (F32(x0 + enter * dx), F32(y0 + enter * dy), F32(x1), F32(y1))
 
 
 @inlined
@@ -416,10 +418,12 @@ def draw(columns, levels, images, brush, work):
         highest = U8(0)
         for s in range(index[b, 1], index[b + 1, 1]):
             length = I64(stroke_lengths[s])
+            if length == 0:
+                continue
             if length == 1:  # a dot, the only stroke whose last point begins a segment
                 set_up_one(work, (j, j), size, width, brush)
-            end = j + max(length - 1, min(length, 1))
-            level = levels[min(first + j, levels.shape[0] - 1)]
+            end = j + max(length - 1, 1)
+            level = levels[first + j]
             if brush.over and level < highest:
                 box = (I64(width), I64(0), I64(size), I64(0))
                 for q in range(j, end):
@@ -539,17 +543,28 @@ def nearest(value):
     return I64(np.floor(value + 0.5))
 
 
+@inlined
+def widen(spans, x, y):
+    """Stretches the span of row y to pixel x."""
+    if 0 <= y < spans.shape[0]:
+        spans[y, 0] = min(spans[y, 0], x)
+        spans[y, 1] = max(spans[y, 1], x)
+
+
 @kernel
 def trace(x0, y0, x1, y1, spans):
-    """Widens each row's span by a line of one pixel's thickness."""
-    steps = I64(max(abs(x1 - x0), abs(y1 - y0)))
-    length = max(abs(x1 - x0), abs(y1 - y0), 1e-9)
-    for i in range(steps + 2):
+    """An edge as OpenCV has it twice: as an outline, and as the border of what it fills."""
+    dx, dy = x1 - x0, y1 - y0
+    length = max(abs(dx), abs(dy), 1e-9)
+    for i in range(I64(length) + 2):
         part = min(i / length, 1.0)
-        x, y = nearest(x0 + part * (x1 - x0)), nearest(y0 + part * (y1 - y0))
-        if 0 <= y < spans.shape[0]:
-            spans[y, 0] = min(spans[y, 0], x)
-            spans[y, 1] = max(spans[y, 1], x)
+        widen(spans, nearest(x0 + part * dx), nearest(y0 + part * dy))
+    # The border goes from one end's row to the other's, both rounded, in equal steps.
+    top = min(nearest(y0), nearest(y1))
+    rows = abs(nearest(y1) - nearest(y0))
+    x, step = (x0, dx) if y0 < y1 else (x1, -dx)
+    for i in range(rows + 1):
+        widen(spans, nearest(x + step * i / max(rows, 1)), top + i)
 
 
 @kernel
@@ -564,7 +579,7 @@ def blunt_line(canvas, ends, radius, level, spans):
     trace(x1 - nx, y1 - ny, x1 + nx, y1 + ny, spans)
     trace(x1 + nx, y1 + ny, x0 + nx, y0 + ny, spans)
     for i in range(-radius, radius + 1):
-        half = I64(np.sqrt(radius * (radius + 1.0) - i * i))
+        half = I64(np.sqrt(float(radius * radius - i * i)))
         for x, y in ((nearest(x0), nearest(y0) + i), (nearest(x1), nearest(y1) + i)):
             if 0 <= y < height:
                 spans[y, 0] = min(spans[y, 0], x - half)

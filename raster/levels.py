@@ -40,7 +40,7 @@ def point_levels(packed: Packed, levels: str | np.ndarray) -> tuple[np.ndarray, 
             f"levels={levels!r} needs to know when each point was drawn, and these drawings have "
             "no times; pack raw drawings, [xs, ys, ts], or leave it out"
         )
-    if not np.isfinite(packed.times).all():
+    if not (np.abs(packed.times) <= kernels.HUGE).all():
         raise ValueError("Packed.times holds NaN or infinity; want milliseconds")
     if levels == "time":
         kernels.time_levels(packed.columns, packed.times, result)

@@ -95,13 +95,17 @@ class Packed:
         return drawings
 
     def check(self) -> None:
-        """Raises ValueError where the columns disagree or a coordinate is not finite."""
+        """Raises ValueError where the columns disagree or a coordinate is NaN or huge."""
         bad = kernels.first_bad(self.columns)
         if bad >= 0:
             raise ValueError(_unsound(bad))
-        if self.points.dtype == np.float32 and not kernels.all_finite(self.columns.points):
-            point = int(np.flatnonzero(~np.isfinite(self.points).all(axis=1))[0])
-            raise ValueError(f"Packed.points[{point}] is {self.points[point]}; want finite numbers")
+        if self.points.dtype == np.float32 and not kernels.all_moderate(self.columns.points):
+            moderate = np.abs(self.points) <= kernels.HUGE
+            point = int(np.flatnonzero(~moderate.all(axis=1))[0])
+            raise ValueError(
+                f"Packed.points[{point}] is {self.points[point]}; want finite numbers, "
+                f"{kernels.HUGE:g} at most"
+            )
 
 
 def pack(drawings: Iterable[Sequence[Sequence[Sequence[float]]]]) -> Packed:

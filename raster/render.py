@@ -27,7 +27,8 @@ def render(
 
     Args:
         packed: the drawings. Coordinates of 0..255 fill the image but for a margin of
-            thickness / 2 + 0.5 pixels, so that none of their ink is cut; other ink is, at the border.
+            thickness / 2 + 0.5 pixels, so that none of their ink is cut off; ink of other points
+            is, at the border.
         size: height and width in pixels, 8 to 1024.
         thickness: of a stroke, in pixels, 0.5 to 32. Ends and corners are round.
         antialias: grey edges: a pixel is inked as far as a stroke covers it. Without them it is
@@ -54,6 +55,10 @@ def render(
         raise ValueError(f"render: size={size}; want a whole number of pixels, 8 to 1024")
     if not 0.5 <= thickness <= 32:
         raise ValueError(f"render: thickness={thickness}; want 0.5 to 32 pixels")
+    if thickness >= size - 2:
+        raise ValueError(
+            f"render: thickness={thickness} fills size={size}; want less than size - 2"
+        )
     packed.check()
     if recipe is not None:
         if recipe not in RECIPES:

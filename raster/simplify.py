@@ -50,8 +50,10 @@ def _columns(stroke: Sequence[Sequence[float]], times: bool) -> np.ndarray:
         raise ValueError(f"simplify: a stroke has columns of lengths {lengths}; want equal ones")
     columns = np.zeros((3, lengths[0]))
     columns[: len(lengths)] = stroke[:3]
-    if not np.isfinite(columns).all():
-        raise ValueError("simplify: a coordinate is NaN or infinite; want finite ones")
+    if not (np.abs(columns) <= kernels.HUGE).all():
+        raise ValueError(
+            "simplify: a coordinate is NaN, infinite or beyond 1e30; want moderate ones"
+        )
     return columns
 
 
