@@ -35,8 +35,8 @@ def local(convert: Convert, ranges: Sequence[Range], jobs: int) -> Results:
             yield futures[future], future.result()
     except BrokenProcessPool:
         raise Interrupted(
-            "prepare: a worker died, perhaps for want of memory; run it again with fewer jobs: it "
-            "goes on where it stopped"
+            "prepare: a worker died, for want of memory or of `if __name__ == '__main__':` in the "
+            "script that calls it; run it again with fewer jobs: it goes on where it stopped"
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)

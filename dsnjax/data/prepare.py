@@ -114,7 +114,8 @@ def prepare(
         store: the folder to write.
         categories: a preset, a file or a list, as `categories.read` takes it; the names of the
             files where None. The category of a row is its `word`, or else its file's name.
-        jobs: processes; one for each processor where None.
+        jobs: processes; one for each processor where None. With more than one, a script calls
+            this under `if __name__ == "__main__":`.
         max_reject_share: the share of bad rows from which on there is no store.
         times: keep when each point was drawn; rows that do not say are bad then.
         engine: who makes the shards: processes of this machine, or Ray (an extra).

@@ -99,15 +99,15 @@ def columns(drawings: list[Drawing], labels: Labels, times: bool = False) -> Col
         As `store.COLUMNS` says, and strokes: uint64 [b], equal where the strokes are.
     """
     count = len(drawings)
-    strokes = [stroke for drawing in drawings for stroke in drawing.drawing]
-    lengths = np.fromiter((len(xs) for xs, _ in strokes), np.uint16, len(strokes))
+    strokes = chain.from_iterable(drawing.drawing for drawing in drawings)
+    xs, ys = zip(*strokes, strict=True)
+    lengths = np.fromiter(map(len, xs), np.uint16, len(xs))
     ends = np.cumsum([len(drawing.drawing) for drawing in drawings])
     index = np.zeros((count + 1, 2), np.int64)
     index[1:, 0], index[1:, 1] = np.cumsum(lengths, dtype=np.int64)[ends - 1], ends
     points = np.empty((index[-1, 0], 2), np.uint8)
-    for axis in range(2):
-        flat = bytes(chain.from_iterable(stroke[axis] for stroke in strokes))
-        points[:, axis] = np.frombuffer(flat, np.uint8)
+    for axis, lists in enumerate((xs, ys)):
+        points[:, axis] = np.frombuffer(bytes(chain.from_iterable(lists)), np.uint8)
     images = raster.render(raster.Packed(points, lengths, index), **ENTROPY)
     known = {None: -1, False: 0, True: 1}
     timed = {"times": np.array(list(_times(drawings)), np.float32)} if times else {}

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from dsnjax.data import files, formats, join, prepare, shards
+from dsnjax.data import engines, files, formats, join, prepare, shards
 from dsnjax.data.store import Store
-from dsnjax.errors import DataError, UserError
+from dsnjax.errors import DataError, Interrupted, UserError
 
 LINE = [[[0, 255], [0, 255]]]
 
@@ -346,6 +346,23 @@ def test_ray_makes_the_same_bytes(tmp_path, monkeypatch):
     finally:
         ray.shutdown()
     assert checksums(Path("a")) == checksums(Path("b"))
+
+
+@pytest.mark.fault
+def test_worker_that_dies_is_told_with_the_way_out():
+    ranges = [shards.Range(number, "cat.ndjson") for number in range(2)]
+    with pytest.raises(Interrupted, match=r"a worker died.*fewer jobs: it goes on where it"):
+        list(engines.local(Deadly(), ranges, jobs=2))
+
+
+class Deadly:
+    """Ends the process that unpickles it."""
+
+    def __reduce__(self):
+        return os._exit, (1,)
+
+    def __call__(self, task: shards.Range) -> shards.Sidecar:
+        raise NotImplementedError
 
 
 RUN = """
