@@ -64,7 +64,7 @@ quickstart:
 	echo "$(RUN)/evaluation.json     MAP@3, accuracy and confusion on the test drawings"; \
 	echo "$(RUN)/metrics.jsonl       every step; config.yaml beside it holds all settings"; \
 	echo "$(RUN)/checkpoints/        trained weights, best and latest"; \
-	echo "$(RUN)/drawings.ndjson     a new drawing of each category"; \
+	echo "$(RUN)/drawings.ndjson     the same drawings, as rows that predict reads"; \
 	echo "$(RUN)/predictions.jsonl   what the model says of them"; \
 	echo; \
 	echo "Go on with real drawings:"; \
