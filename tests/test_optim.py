@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ def test_the_rate_climbs_then_falls_to_nothing():
 
 
 def test_kernels_decay_and_biases_do_not():
-    tx = optim.make(SETTINGS, 100)
+    tx: Any = optim.make(SETTINGS, 100)
     params = {"a/kernel": jnp.ones(2), "a/bias": jnp.ones(2), "norm/scale": jnp.ones(2)}
     nothing = {name: jnp.zeros(2) for name in params}
     state = tx.init(params)
@@ -27,7 +29,7 @@ def test_kernels_decay_and_biases_do_not():
 
 
 def test_a_wild_gradient_is_clipped():
-    tx = optim.make(SETTINGS, 100)
+    tx: Any = optim.make(SETTINGS, 100)
     params = {"a/bias": jnp.ones(2)}
     _, wild = tx.update({"a/bias": jnp.array([3e9, 4e9])}, tx.init(params), params)
     _, tame = tx.update({"a/bias": jnp.array([0.6, 0.8])}, tx.init(params), params)
