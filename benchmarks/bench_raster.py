@@ -342,6 +342,7 @@ def recipes(packed: raster.Packed, rival: peers.Peers) -> list[gates.Gate]:
         at_most("paper, mean difference", paper[0], 1),
         at_least("paper, share within 8", paper[1], 0.99),
         at_most("google, mean difference", google[0], 1),
+        at_least("google, share within 8", google[1], 0.99),
     ]
 
 

@@ -534,17 +534,24 @@ def centre(columns, moved):
 
 
 @kernel
-def shrink(large, factor, images):
-    """Each pixel is the mean of factor x factor pixels of `large`."""
-    area = factor * factor
+def lay_shrunk(large, factor, first, images):
+    """Lays white strokes over the images they belong to, first[b] to first[b + 1] over image b.
+
+    large [s, h * factor, w * factor] has the strokes; factor x factor pixels of it make one.
+    """
+    whole = F32(255 * factor * factor)
     for b in range(images.shape[0]):
-        for y in range(images.shape[1]):
-            for x in range(images.shape[2]):
-                total = area // 2
-                for i in range(factor):
-                    for k in range(factor):
-                        total += I64(large[b, y * factor + i, x * factor + k])
-                images[b, y, x] = U8(total // area)
+        for s in range(first[b], first[b + 1]):
+            for y in range(images.shape[1]):
+                for x in range(images.shape[2]):
+                    cover = I64(0)
+                    for i in range(factor):
+                        for k in range(factor):
+                            cover += I64(large[s, y * factor + i, x * factor + k])
+                    if cover > 0:
+                        old = F32(images[b, y, x])
+                        share = F32(cover) / whole
+                        images[b, y, x] = U8(old + (F32(255) - old) * share + F32(0.5))
 
 
 @inlined

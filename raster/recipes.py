@@ -33,23 +33,34 @@ def google(packed: Packed, size: int) -> np.ndarray:
     """As Google made the data set's 28x28 bitmaps, with cairo (quickdraw-dataset issue 19).
 
     On a page of 256 + 2 * 16 + 16 units, the drawing in its middle by its largest x and y, white
-    round lines 16 units thick. Drawn four times as large, each pixel is the mean of 16.
+    round lines 16 units thick. Strokes are drawn four times as large, each apart, and laid on one
+    another in the end, since their grey edges add up as cairo's do.
     """
     levels, _ = point_levels(packed, WHITE)
     centred = np.empty(packed.points.shape, np.float32)
     kernels.centre(packed.columns, centred)
     factor = max(1, min(4, 1024 // size))
-    large = size * factor
-    unit = large / (256 + 2 * 16 + 16)
-    brush = make_brush(large, 16 * unit, antialias=True, over=False)
+    unit = size * factor / (256 + 2 * 16 + 16)
+    brush = make_brush(size * factor, 16 * unit, antialias=True, over=False)
     brush = brush._replace(scale=np.float32(unit))
-    images = np.empty((len(packed), size, size), np.uint8)
+    images = np.zeros((len(packed), size, size), np.uint8)
+    strokes = _strokes(packed)
     for i in range(0, len(packed), CHUNK):
-        index = packed.columns.index[i : i + CHUNK + 1]
+        some = packed.index[i : i + CHUNK + 1, 1]
+        index = strokes[some[0] : some[-1] + 1]
         columns = kernels.Columns(centred, packed.columns.stroke_lengths, index)
-        drawn = paint(columns, levels, large, brush)
-        kernels.shrink(drawn, factor, images[i : i + CHUNK])
+        large = paint(columns, levels, size * factor, brush)
+        kernels.lay_shrunk(large, factor, some - some[0], images[i : i + CHUNK])
     return images
+
+
+def _strokes(packed: Packed) -> np.ndarray:
+    """[s + 1, 2]: the index that makes each stroke a drawing of its own."""
+    first, _ = packed.index[0]
+    number = np.arange(len(packed.stroke_lengths) + 1)
+    ends = np.cumsum(packed.stroke_lengths, dtype=np.int64)
+    skipped = ends[packed.index[0, 1] - 1] if packed.index[0, 1] else 0
+    return np.stack([first - skipped + np.append(0, ends), number], axis=1)
 
 
 RECIPES = {"paper": paper, "google": google}
