@@ -3,7 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dsnjax import losses
+from dsnjax import config, losses
+from dsnjax.models import Output
 
 LABEL = jnp.array([0, 1, 1])
 MASK = jnp.ones(3)
@@ -53,6 +54,21 @@ def test_later_batches_move_a_center_by_the_momentum():
 def test_padding_moves_no_center():
     centers = moved([[1.0, 0], [2, 2], [4, 4]], mask=jnp.array([0.0, 1, 0]))
     np.testing.assert_allclose(centers.mean, [[0, 0], [2, 2], [0, 0]])
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+def test_the_total_is_the_sum_of_its_weighted_parts(alpha):
+    rng = np.random.default_rng(0)
+    logits = [jnp.asarray(rng.normal(size=(3, 3))) for _ in range(3)]
+    feature = jnp.array([[3.0, 0], [3, 3], [3, 3]])
+    output = Output(logits[0], feature, (logits[1], logits[2]), jnp.zeros(()))
+    settings = config.Loss(alpha=alpha, auxiliary=0.3)
+    centers = moved([[1.0, 0], [2, 2], [4, 4]])
+    value, parts = losses.total(settings, output, centers, LABEL, MASK)
+    own = [losses.cross_entropy(one, LABEL, MASK) for one in logits]
+    wanted = own[0] + 0.3 * (own[1] + own[2]) + alpha * parts["center"]
+    assert parts["center"] > 0
+    assert float(value) == pytest.approx(float(wanted), rel=1e-5)
 
 
 def test_center_loss_pulls_features_to_their_center_and_not_the_center_to_them():
