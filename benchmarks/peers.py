@@ -113,7 +113,7 @@ class Peers:
                 memory = image if stride == self.size else rows
                 memory.fill(0)
                 surface = cairo.ImageSurface.create_for_data(
-                    memoryview(memory), kind, self.size, self.size, stride
+                    memory.data, kind, self.size, self.size, stride
                 )
                 page = cairo.Context(surface)
                 page.set_line_width(self.thickness)

@@ -7,6 +7,14 @@ threads may call them at once; the front doors (`render.py` and its neighbours) 
 Coordinates: a point (x, y) of 0..255 lies `(x - 127.5) * scale` pixels right of the image's centre.
 Measured from the centre, every step below is odd in x and in y, so a mirrored drawing gives exactly
 the mirrored image.
+
+What makes the drawing fast is that LLVM turns its inner loops into SIMD instructions. For that
+- they have a fixed length, LANES, and no branches;
+- small integers are cast after every operation, since numba widens `int16 + int16` to int64;
+- images are flat: of a 2-D argument LLVM makes a second version for strided rows, and runs that;
+- indices are unsigned, which spares numba's own look whether they count from the end;
+- what is written lies in one array at offsets that are constants: of several arrays LLVM would
+  have to know that they do not overlap.
 """
 
 from typing import NamedTuple
@@ -199,13 +207,19 @@ def speed_levels(columns, times, middle, levels):
 
 @inlined
 def rounded(value):
-    """value / 512 to the nearest, halves away from 0: odd, so it keeps mirror images."""
+    """value / 512 to the nearest, halves away from 0: an odd function, as mirror images need."""
     return I32(I32(value + I32(256)) + I32(value >> I32(31))) >> I32(9)
 
 
 @inlined
 def capsule(x0, y0, x1, y1, size, width, brush):
-    """One segment with its round ends, as the FIELDS numbers that `ink` reads."""
+    """One segment with its round ends, as the FIELDS numbers that `ink` reads.
+
+    Seen from the segment's middle a pixel lies so far `along` the line and so far `across` it.
+    Both are linear in the pixel's row and column, hence two sums in 1/512 of the brush's steps:
+    `along` and `across` here are for the uppermost row and the image's middle column, and (u, v),
+    the line's direction, is what half a pixel adds.
+    """
     last = I32(size - 1)
     edge = F32(last)
     half = F32(0.5) * edge
@@ -326,6 +340,7 @@ def ink_row(image, base, column, line, level, brush):
     """Sixteen pixels of one row: each is raised to the level by the capsule's cover of it."""
     along, across, u, v, extent = line
     a, p = I16(rounded(along)), I16(rounded(across))
+    # The columns' part of the sums is the same in every row: LLVM computes it once, before them.
     for k in range(LANES):
         x = I32(column + I32(2) * I32(k))
         da = I16(a - I16(rounded(I32(x * u))))
