@@ -37,7 +37,7 @@ class Checkpoints:
 
     def __exit__(self, kind, error, trace) -> None:
         self._thread.shutdown(wait=True)
-        if kind is None:
+        if kind is None or issubclass(kind, Interrupted):  # which says that all is saved
             self.check(wait=True)
 
     def steps(self) -> list[int]:
@@ -55,8 +55,6 @@ class Checkpoints:
         """
         self.check(wait=True)
         step = int(state.step)
-        if step in self.steps() and map3 is None:
-            return
         self.folder.mkdir(parents=True, exist_ok=True)
         with _quiet():
             response = ocp.save_async(str(self._place(step)), state, overwrite=True)
@@ -99,7 +97,7 @@ class Checkpoints:
             if fault := self.fault(step):
                 print(f"{self.folder}: step {step} skipped: {fault}", file=sys.stderr)
             else:
-                return self.restore(step, like)
+                return self._load(step, like)
         if self.steps():
             raise CheckpointError(f"{self.folder}: every checkpoint is damaged; train afresh")
         return None
@@ -113,15 +111,7 @@ class Checkpoints:
         """
         if fault := self.fault(step):
             raise CheckpointError(f"{self._place(step)}: {fault}; train on to make a good one")
-        there = self._manifest(step)["parameters"]
-        for name, wanted in _shapes(like.params).items():
-            if there.get(name) != wanted:
-                raise UserError(
-                    f"{self._place(step)}: {name} is {there.get(name, 'absent')} there, the config "
-                    f"wants {wanted}; use the --model values it was trained with"
-                )
-        with _quiet():
-            return ocp.load(str(self._place(step)), like)
+        return self._load(step, like)
 
     def fault(self, step: int) -> str:
         """What is wrong with a step, or nothing."""
@@ -136,6 +126,18 @@ class Checkpoints:
             if _sha256(path) != digest:
                 return f"{name} has changed since it was written"
         return ""
+
+    def _load(self, step: int, like: TrainState) -> TrainState:
+        """A step that verified."""
+        there = self._manifest(step)["parameters"]
+        for name, wanted in _shapes(like.params).items():
+            if there.get(name) != wanted:
+                raise UserError(
+                    f"{self._place(step)}: {name} is {there.get(name, 'absent')} there, the config "
+                    f"wants {wanted}; use the --model values it was trained with"
+                )
+        with _quiet():
+            return ocp.load(str(self._place(step)), like)
 
     def _commit(self, response: Any, params: Any, step: int, map3: float | None) -> None:
         """Waits for Orbax, writes the manifest, drops the steps that are no longer kept."""

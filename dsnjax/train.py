@@ -118,12 +118,12 @@ class Clock:
         self._step, self._time = None, time.perf_counter()
 
     def since(self, step: int) -> dict[str, float]:
-        """The rate up to `step`; the first look says 0, since it holds the compilation."""
-        now = time.perf_counter()
-        taken = 0 if self._step is None else step - self._step
-        rate = taken * self._batch_size / (now - self._time)
+        """The rate up to `step`; the first look has none, since its time holds the compilation."""
+        (before, then), now = (self._step, self._time), time.perf_counter()
         self._step, self._time = step, now
-        return {"drawings_per_second": round(rate, 1)}
+        if before is None:
+            return {}
+        return {"drawings_per_second": round((step - before) * self._batch_size / (now - then), 1)}
 
 
 @dataclass(frozen=True)
@@ -172,6 +172,7 @@ class Training:
             bar = tracking.bar("training", plan.steps, start)
             with closing(data), closing(metrics), bar as bar, signals() as stopped:
                 told = Told(saved, metrics, bar, Clock(config.data.batch_size))
+                bar.note("compiling")
                 for done in range(start + 1, plan.steps + 1):
                     now, figures = self.step(now, next(data))
                     stop = stopped() and done < plan.steps
@@ -189,7 +190,8 @@ class Training:
         if saves or done % self.config.run.log_every == 0:
             line = finite(figures, done) | told.clock.since(done)
             told.metrics.write(done, epoch=self.plan.epoch(done), **line)
-            told.bar.note(f"loss {line['loss']:.3f}  {line['drawings_per_second']:,.0f}/s")
+            rate = line.get("drawings_per_second")
+            told.bar.note(f"loss {line['loss']:.3f}" + (f"  {rate:,.0f}/s" if rate else ""))
         if ends and len(self.rows["valid"]):
             self.validate(now, done, told)
         elif saves:

@@ -95,6 +95,14 @@ def test_every_flipped_bit_and_every_missing_file_is_seen(folder, capsys):
 
 
 @pytest.mark.fault
+def test_a_damaged_step_is_made_good_when_it_is_reached_again(folder):
+    next(path for path in (folder / "4").rglob("*") if path.is_file()).unlink()
+    with checkpoint.Checkpoints(folder) as saved:
+        saved.save(state(4))
+    assert newest_step(folder) == 4
+
+
+@pytest.mark.fault
 def test_a_folder_of_damaged_steps_is_refused(folder):
     for manifest in folder.glob("*.json"):
         manifest.write_text("{")
