@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from raster import kernels
 
 
+@functools.lru_cache(maxsize=64)
 def make_brush(size: int, thickness: float, antialias: bool, over: bool) -> kernels.Brush:
     """The brush for images of `size` pixels that keeps thickness / 2 + 0.5 free at the border."""
     margin = thickness / 2 + 0.5
@@ -31,9 +34,9 @@ def make_brush(size: int, thickness: float, antialias: bool, over: bool) -> kern
 
 
 def paint(
-    columns: kernels.Columns, levels: np.ndarray, size: int, brush: kernels.Brush
+    columns: kernels.Columns, levels: kernels.Levels, size: int, brush: kernels.Brush
 ) -> np.ndarray:
-    """Draws with `draw`: uint8 [b, size, size] from levels [n] for the columns' points."""
+    """Draws with `kernels.draw`; returns uint8 [b, size, size]."""
     first = columns.index[:, 0]
     longest = int((first[1:] - first[:-1]).max(initial=0))
     groups = longest // kernels.LANES + 1

@@ -50,6 +50,13 @@ class Columns(NamedTuple):
     index: np.ndarray  # [b + 1, 2] first point and first stroke of each drawing
 
 
+class Levels(NamedTuple):
+    """Grey levels of points, or of strokes."""
+
+    values: np.ndarray  # [n] of the segment that each point begins, or [m] of each stroke in turn
+    of_points: bool  # else stroke t has value min(t, m - 1)
+
+
 class Brush(NamedTuple):
     """How points become ink."""
 
@@ -150,20 +157,6 @@ def take_times(times, index, indices, taken, taken_index):
 
 
 # ------------------------------------------------------------------------------- levels
-
-
-@kernel
-def order_levels(columns, table, levels):
-    """Level of each point by its stroke's place in the drawing; the table's last entry repeats."""
-    last = table.shape[0] - 1
-    for b in range(columns.index.shape[0] - 1):
-        p = columns.index[b, 0]
-        first = columns.index[b, 1]
-        for s in range(first, columns.index[b + 1, 1]):
-            level = table[min(s - first, last)]
-            for _ in range(columns.stroke_lengths[s]):
-                levels[p] = level
-                p += 1
 
 
 @kernel
@@ -423,6 +416,7 @@ def draw(columns, levels, images, brush, work):
     """
     points, stroke_lengths, index = columns
     size, width = images.shape[1], images.shape[2]
+    values, of_points = levels
     for b in range(images.shape[0]):
         image = images[b].reshape(size * width)
         image[:] = U8(0)
@@ -437,7 +431,8 @@ def draw(columns, levels, images, brush, work):
             if length == 1:  # a dot, the only stroke whose last point begins a segment
                 set_up_one(work, (j, j), size, width, brush)
             end = j + max(length - 1, 1)
-            level = levels[first + j]
+            at = first + j if of_points else min(s - index[b, 1], values.shape[0] - 1)
+            level = values[at]
             if brush.over and level < highest:
                 box = (I64(width), I64(0), I64(size), I64(0))
                 for q in range(j, end):
@@ -446,7 +441,8 @@ def draw(columns, levels, images, brush, work):
                 lay(image, width, work.cover, box, level)
             else:
                 for q in range(j, end):
-                    ink(image, size, width, work.segments, q, levels[first + q], brush)
+                    value = values[at + (q - j) * of_points]
+                    ink(image, size, width, work.segments, q, value, brush)
             highest = max(highest, level)
             j += length
 
@@ -622,7 +618,7 @@ def blunt_line(canvas, ends, radius, level, spans):
 
 
 @kernel
-def draw_paper(columns, levels, images, canvas, work):
+def draw_paper(columns, table, images, canvas, work):
     """Lines of thickness 6 on a canvas of 256, brought to size by interpolation of four pixels."""
     points, stroke_lengths, index = columns
     spans, taps = work
@@ -641,7 +637,8 @@ def draw_paper(columns, levels, images, canvas, work):
                 seen, (x0, y0, x1, y1) = clipped(ends, F32(140))
                 if seen:
                     whole = (x0 + 127.5, y0 + 127.5, x1 + 127.5, y1 + 127.5)
-                    blunt_line(canvas, whole, 3, levels[q], spans)
+                    level = table[min(s - index[b, 1], table.shape[0] - 1)]
+                    blunt_line(canvas, whole, 3, level, spans)
             p = end
         interpolate(canvas, taps, images[b])
 

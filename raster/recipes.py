@@ -6,11 +6,10 @@ import numpy as np
 
 from raster import kernels
 from raster.brush import make_brush, paint
-from raster.levels import point_levels
 from raster.packed import Packed
 
 PAPER_LEVELS = (255 - 13 * np.arange(11)).astype(np.uint8)
-WHITE = np.array([255], np.uint8)
+WHITE = kernels.Levels(np.array([255], np.uint8), False)
 CHUNK = 64  # drawings whose enlarged images are held at once
 
 
@@ -21,11 +20,10 @@ def paper(packed: Packed, size: int) -> np.ndarray:
     stroke t of level 255 - 13 min(t, 10), dots left out; then `cv2.resize` to `size`. Floats are
     rounded first.
     """
-    levels, _ = point_levels(packed, PAPER_LEVELS)
     images = np.empty((len(packed), size, size), np.uint8)
     spans = np.tile(np.array([256, -1]), (256, 1))
     canvas = np.empty((256, 256), np.uint8)
-    kernels.draw_paper(packed.columns, levels, images, canvas, (spans, _taps(256, size)))
+    kernels.draw_paper(packed.columns, PAPER_LEVELS, images, canvas, (spans, _taps(256, size)))
     return images
 
 
@@ -36,7 +34,6 @@ def google(packed: Packed, size: int) -> np.ndarray:
     round lines 16 units thick. Strokes are drawn four times as large, each apart, and laid on one
     another in the end, since their grey edges add up as cairo's do.
     """
-    levels, _ = point_levels(packed, WHITE)
     centred = np.empty(packed.points.shape, np.float32)
     kernels.centre(packed.columns, centred)
     factor = max(1, min(4, 1024 // size))
@@ -49,7 +46,7 @@ def google(packed: Packed, size: int) -> np.ndarray:
         some = packed.index[i : i + CHUNK + 1, 1]
         index = strokes[some[0] : some[-1] + 1]
         columns = kernels.Columns(centred, packed.columns.stroke_lengths, index)
-        large = paint(columns, levels, size * factor, brush)
+        large = paint(columns, WHITE, size * factor, brush)
         kernels.lay_shrunk(large, factor, some - some[0], images[i : i + CHUNK])
     return images
 

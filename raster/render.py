@@ -8,7 +8,7 @@ import numpy as np
 
 from raster import kernels
 from raster.brush import make_brush, paint
-from raster.levels import point_levels
+from raster.levels import find_levels
 from raster.measure import entropy
 from raster.packed import Packed, pack
 from raster.recipes import RECIPES
@@ -79,9 +79,8 @@ def _channel(
     packed: Packed, size: int, thickness: float, antialias: bool, levels: str | np.ndarray
 ) -> np.ndarray:
     """[b, size, size] in one kind of levels."""
-    of_points, over = point_levels(packed, levels)
-    brush = make_brush(size, thickness, antialias, over)
-    return paint(packed.columns, of_points, size, brush)
+    found, over = find_levels(packed, levels)
+    return paint(packed.columns, found, size, make_brush(size, thickness, antialias, over))
 
 
 def _woven(channels: list[np.ndarray]) -> np.ndarray:
