@@ -496,7 +496,7 @@ def sequences(columns, sequence, lengths):
 # -------------------------------------------------------------------------------- entropy
 
 
-@kernel
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=LOOSE | {"reassoc"})
 def entropy(words, area, logs, work, result):
     """Shannon entropy in bits of each image's grey levels; `logs[c]` is c * log2(c).
 
@@ -521,7 +521,8 @@ def entropy(words, area, logs, work, result):
         counts[0] += area - 8 * found
         total = F32(0)
         for i in range(256):
-            total += logs[counts[i] + counts[256 + i] + counts[512 + i] + counts[768 + i]]
+            count = counts[i] + counts[256 + i] + counts[512 + i] + counts[768 + i]
+            total += logs[INDEX(count)]
         result[b] = F32(np.log2(area)) - total / F32(area)
 
 

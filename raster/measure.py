@@ -27,7 +27,7 @@ def entropy(images: np.ndarray) -> np.ndarray:
     if area % 8:
         flat = np.pad(flat, ((0, 0), (0, -area % 8)))
     words = flat.view(np.uint64)
-    work = (np.empty(4 * 256, np.int64), np.empty(words.shape[1] + 1, np.uint64))
+    work = (np.empty(4 * 256, np.int32), np.empty(words.shape[1] + 1, np.uint64))
     result = np.empty(len(images), np.float32)
     kernels.entropy(words, area, _logs(area), work, result)
     return result
