@@ -23,6 +23,8 @@ def make_brush(size: int, thickness: float, antialias: bool, over: bool) -> kern
         # Half a pixel on each side is the least without holes.
         solid, fade, gain = round(max(thickness, 1) / 2 * unit), 1, 128
     return kernels.Brush(
+        size=np.int32(size),
+        width=np.int32(max(size, kernels.LANES)),
         scale=np.float32((size - 1 - 2 * margin) / 255),
         reach=np.float32((solid + fade) / unit * 1.035),  # distances are measured up to 3 % short
         unit=np.float32(unit),
@@ -33,19 +35,18 @@ def make_brush(size: int, thickness: float, antialias: bool, over: bool) -> kern
     )
 
 
-def paint(
-    columns: kernels.Columns, levels: kernels.Levels, size: int, brush: kernels.Brush
-) -> np.ndarray:
+def paint(columns: kernels.Columns, levels: kernels.Levels, brush: kernels.Brush) -> np.ndarray:
     """Draws with `kernels.draw`; returns uint8 [b, size, size]."""
+    size, width = int(brush.size), int(brush.width)
     first = columns.index[:, 0]
     longest = int((first[1:] - first[:-1]).max(initial=0))
     groups = longest // kernels.LANES + 1
-    width = max(size, kernels.LANES)
     work = kernels.Work(
         np.zeros((2, groups * kernels.LANES + 1), np.float32),
         np.zeros(groups * kernels.LANES * kernels.FIELDS, np.int32),
         np.zeros(size * width if brush.over else 0, np.uint8),
     )
-    images = np.empty((len(first) - 1, size, width), np.uint8)
-    kernels.draw(columns, levels, images, brush, work)
+    flat = np.empty((len(first) - 1, size * width), np.uint8)
+    kernels.draw(columns, levels, flat, brush, work)
+    images = flat.reshape(-1, size, width)
     return images if width == size else np.ascontiguousarray(images[:, :, :size])

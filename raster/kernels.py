@@ -60,6 +60,8 @@ class Levels(NamedTuple):
 class Brush(NamedTuple):
     """How points become ink."""
 
+    size: np.int32  # height of an image, and as many of its columns are drawn on
+    width: np.int32  # of an image, LANES at least
     scale: np.float32  # pixels for each unit of 0..255
     reach: np.float32  # pixels from a line within which all of its ink lies
     unit: np.float32  # steps of the kernels' int16 distances in a pixel
@@ -205,7 +207,7 @@ def rounded(value):
 
 
 @inlined
-def capsule(x0, y0, x1, y1, size, width, brush):
+def capsule(ends, brush):
     """One segment with its round ends, as the FIELDS numbers that `ink` reads.
 
     Seen from the segment's middle a pixel lies so far `along` the line and so far `across` it.
@@ -213,7 +215,8 @@ def capsule(x0, y0, x1, y1, size, width, brush):
     `along` and `across` here are for the uppermost row and the image's middle column, and (u, v),
     the line's direction, is what half a pixel adds.
     """
-    last = I32(size - 1)
+    x0, y0, x1, y1 = ends
+    last = I32(brush.size - I32(1))
     edge = F32(last)
     half = F32(0.5) * edge
     dx, dy = x1 - x0, y1 - y0
@@ -226,7 +229,7 @@ def capsule(x0, y0, x1, y1, size, width, brush):
     right = I32(min(max(half + (brush.reach + max(x0, x1)), F32(0)), edge))
     top = I32(last - I32(min(max(half + (brush.reach - min(y0, y1)), F32(0)), edge)))
     bottom = I32(min(max(half + (brush.reach + max(y0, y1)), F32(0)), edge))
-    rightmost = I32(width - LANES)
+    rightmost = I32(brush.width - I32(LANES))
     start = left if left < rightmost else rightmost
     xm, ym = F32(0.5) * (x0 + x1), F32(0.5) * (y0 + y1)
     u, v = I32(ux * (brush.unit * F32(256))), I32(uy * (brush.unit * F32(256)))
@@ -291,35 +294,34 @@ def keep(segments, at, fields):
 
 
 @kernel
-def set_up_one(work, pair, size, width, brush):
+def set_up_one(work, pair, brush):
     """Set-up of the segment between two points, perhaps the same, perhaps far from the image."""
     places, segments, _ = work
     j, k = pair
     ends = (places[0, j], places[1, j], places[0, k], places[1, k])
-    inside, (x0, y0, x1, y1) = clipped(ends, F32(0.5) * F32(size) + brush.reach + F32(1))
-    keep(segments, slot(j), capsule(x0, y0, x1, y1, size, width, brush))
+    inside, part = clipped(ends, F32(0.5) * F32(brush.size) + brush.reach + F32(1))
+    keep(segments, slot(j), capsule(part, brush))
     if not inside:
         segments[slot(j) + INDEX(ROWS)] = 0
 
 
 @inlined
-def set_up(points, span, work, frame, brush):
+def set_up(points, span, work, brush):
     """Set-up of all segments of a drawing, between strokes too, sixteen at a time."""
     places, segments, _ = work
     first, count = span
-    size, width = frame
     far = place(points, first, count, brush.scale, places)
-    if far > F32(0.5) * F32(size) + brush.reach:
+    if far > F32(0.5) * F32(brush.size) + brush.reach:
         for j in range(count - 1):
-            set_up_one(work, (j, j + 1), size, width, brush)
+            set_up_one(work, (j, j + 1), brush)
         return
     for group in range((count + LANES - 2) // LANES):
         at = INDEX(group * LANES * FIELDS)
         for k in range(LANES):
             j = group * LANES + k
-            x0, y0 = places[0, INDEX(j)], places[1, INDEX(j)]
-            x1, y1 = places[0, INDEX(j + 1)], places[1, INDEX(j + 1)]
-            keep(segments, at + INDEX(k), capsule(x0, y0, x1, y1, size, width, brush))
+            start = (places[0, INDEX(j)], places[1, INDEX(j)])
+            end = (places[0, INDEX(j + 1)], places[1, INDEX(j + 1)])
+            keep(segments, at + INDEX(k), capsule((*start, *end), brush))
 
 
 @inlined
@@ -329,9 +331,9 @@ def less(a, b):
 
 
 @inlined
-def ink_row(image, base, column, line, level, brush):
+def ink_row(image, base, line, level, brush):
     """Sixteen pixels of one row: each is raised to the level by the capsule's cover of it."""
-    along, across, u, v, extent = line
+    column, along, across, u, v, extent = line
     a, p = I16(rounded(along)), I16(rounded(across))
     # The columns' part of the sums is the same in every row: LLVM computes it once, before them.
     for k in range(LANES):
@@ -353,7 +355,7 @@ def ink_row(image, base, column, line, level, brush):
 
 
 @inlined
-def ink(image, size, width, segments, j, level, brush):
+def ink(image, segments, j, level, brush):
     """One segment that is set up, in columns of sixteen pixels."""
     at = slot(j)
     along, across = segments[at + INDEX(ALONG)], segments[at + INDEX(ACROSS)]
@@ -362,12 +364,13 @@ def ink(image, size, width, segments, j, level, brush):
     start, right = I64(segments[at + INDEX(START)]), I64(segments[at + INDEX(RIGHT)])
     top, rows = I64(segments[at + INDEX(TOP)]), I64(segments[at + INDEX(ROWS)])
     gain = U16(U16(level) * brush.gain)
+    width = I64(brush.width)
     while True:
         base = INDEX(top * width + start)
-        column = I32(I32(2) * I32(start)) - I32(size - 1)
+        column = I32(I32(2) * I32(start)) - I32(brush.size - I32(1))
         a, p = along, across
         for _ in range(rows):
-            ink_row(image, base, column, (a, p, I32(-u), v, extent), gain, brush)
+            ink_row(image, base, (column, a, p, I32(-u), v, extent), gain, brush)
             a = I32(I32(a + v) + v)
             p = I32(I32(p + u) + u)
             base += INDEX(width)
@@ -408,20 +411,20 @@ def lay(image, width, cover, box, level):
 
 @kernel
 def draw(columns, levels, images, brush, work):
-    """Clears the images and draws each drawing, stroke by stroke.
+    """Clears the images [b, size * width] and draws each drawing, stroke by stroke.
 
     Where ink meets ink the greater level stays, which needs no memory of what a stroke covers and
     also lays a stroke over darker ones. Only a stroke darker than one before it, if `brush.over`,
     has its cover drawn apart and is then laid over the image.
     """
     points, stroke_lengths, index = columns
-    size, width = images.shape[1], images.shape[2]
     values, of_points = levels
+    width, height = I64(brush.width), I64(brush.size)
     for b in range(images.shape[0]):
-        image = images[b].reshape(size * width)
+        image = images[b]
         image[:] = U8(0)
         first = index[b, 0]
-        set_up(points, (first, index[b + 1, 0] - first), work, (size, width), brush)
+        set_up(points, (first, index[b + 1, 0] - first), work, brush)
         j = I64(0)
         highest = U8(0)
         for s in range(index[b, 1], index[b + 1, 1]):
@@ -429,20 +432,20 @@ def draw(columns, levels, images, brush, work):
             if length == 0:
                 continue
             if length == 1:  # a dot, the only stroke whose last point begins a segment
-                set_up_one(work, (j, j), size, width, brush)
+                set_up_one(work, (j, j), brush)
             end = j + max(length - 1, 1)
             at = first + j if of_points else min(s - index[b, 1], values.shape[0] - 1)
             level = values[at]
             if brush.over and level < highest:
-                box = (I64(width), I64(0), I64(size), I64(0))
+                box = (width, I64(0), height, I64(0))
                 for q in range(j, end):
-                    ink(work.cover, size, width, work.segments, q, U8(128), brush)
+                    ink(work.cover, work.segments, q, U8(128), brush)
                     box = widened(box, work.segments, q)
                 lay(image, width, work.cover, box, level)
             else:
                 for q in range(j, end):
                     value = values[at + (q - j) * of_points]
-                    ink(image, size, width, work.segments, q, value, brush)
+                    ink(image, work.segments, q, value, brush)
             highest = max(highest, level)
             j += length
 

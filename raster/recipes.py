@@ -46,7 +46,7 @@ def google(packed: Packed, size: int) -> np.ndarray:
         some = packed.index[i : i + CHUNK + 1, 1]
         index = strokes[some[0] : some[-1] + 1]
         columns = kernels.Columns(centred, packed.columns.stroke_lengths, index)
-        large = paint(columns, WHITE, size * factor, brush)
+        large = paint(columns, WHITE, brush)
         kernels.lay_shrunk(large, factor, some - some[0], images[i : i + CHUNK])
     return images
 

@@ -80,7 +80,7 @@ def _channel(
 ) -> np.ndarray:
     """[b, size, size] in one kind of levels."""
     found, over = find_levels(packed, levels)
-    return paint(packed.columns, found, size, make_brush(size, thickness, antialias, over))
+    return paint(packed.columns, found, make_brush(size, thickness, antialias, over))
 
 
 def _woven(channels: list[np.ndarray]) -> np.ndarray:
