@@ -7,7 +7,6 @@ arrays that can be memory-mapped, sliced by `take` and drawn without touching Py
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -48,7 +47,7 @@ class Packed:
     def __len__(self) -> int:
         return len(self.index) - 1
 
-    @functools.cached_property
+    @property
     def columns(self) -> kernels.Columns:
         """What the kernels read, without copying where memory lies in order already."""
         return kernels.Columns(*map(_readable, (self.points, self.stroke_lengths, self.index)))

@@ -51,14 +51,8 @@ def render(
     Raises ValueError for an argument out of its bounds, drawings without the times asked for, and
     drawings that `Packed.check` refuses.
     """
-    if not 8 <= size <= 1024 or size != int(size):
-        raise ValueError(f"render: size={size}; want a whole number of pixels, 8 to 1024")
-    if not 0.5 <= thickness <= 32:
-        raise ValueError(f"render: thickness={thickness}; want 0.5 to 32 pixels")
-    if thickness >= size - 2:
-        raise ValueError(
-            f"render: thickness={thickness} fills size={size}; want less than size - 2"
-        )
+    _check(size, thickness)
+    size = int(size)
     packed.check()
     if recipe is not None:
         if recipe not in RECIPES:
@@ -73,6 +67,17 @@ def render(
     if not levels:
         raise ValueError("render: levels is empty; want at least one name")
     return _woven([_channel(packed, size, thickness, antialias, name) for name in levels])
+
+
+def _check(size: float, thickness: float) -> None:
+    if not 8 <= size <= 1024 or size != int(size):
+        raise ValueError(f"render: size={size}; want a whole number of pixels, 8 to 1024")
+    if not 0.5 <= thickness <= 32:
+        raise ValueError(f"render: thickness={thickness}; want 0.5 to 32 pixels")
+    if thickness >= size - 2:
+        raise ValueError(
+            f"render: thickness={thickness} fills size={size}; want less than size - 2"
+        )
 
 
 def _channel(
