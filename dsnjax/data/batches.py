@@ -46,6 +46,7 @@ def training(
         seed: root of order and augmentation.
         start: the first step wanted.
     """
+    raster.warm_up()  # before threads start: numba compiles in one
     source = Shuffled(rows, data.batch_size, seed)
     batches = (
         grain.MapDataset.source(source)
