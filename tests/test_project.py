@@ -90,6 +90,8 @@ def test_every_dependency_has_one_exact_version_within_its_bounds(python):
     extras = PROJECT["optional-dependencies"].values()
     for text in [*PROJECT["dependencies"], *(text for extra in extras for text in extra)]:
         wanted = Requirement(text)
+        if wanted.name == "dsnjax":  # an extra made of others
+            continue
         assert wanted.specifier.contains(exact[wanted.name.lower()]), text
 
 
