@@ -11,16 +11,17 @@ import numpy as np
 import raster
 from dsnjax import config
 
+DRAWS = 4  # random numbers for each drawing
 
-def augmented(
-    packed: raster.Packed, augment: config.Augment, rng: np.random.Generator
-) -> raster.Packed:
+
+def augmented(packed: raster.Packed, augment: config.Augment, chance: np.ndarray) -> raster.Packed:
     """About half of the drawings mirrored, each turned and stretched a little.
 
-    Draws as many random numbers whatever the values are, so that one setting does not change
-    what another one does.
+    Args:
+        chance: [DRAWS, b] evenly spread in 0..1. Each row has its own use, whatever the values
+            are, so that one setting does not change what another one does.
     """
-    flip, angle, across, down = rng.random((4, len(packed)))
+    flip, angle, across, down = chance
     if augment.flip:
         packed = mirrored(packed, flip < 0.5)
     if augment.rotation or augment.stretch:

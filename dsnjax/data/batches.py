@@ -4,6 +4,10 @@ The batch of step s is a pure function of (seed, s): the drawings stand in one e
 epoch after epoch, each epoch a permutation seeded by (seed, epoch), and step s takes the s-th
 `batch_size` of them. So any step can be reached at once, every drawing comes once an epoch, and
 the position of the data is the step itself.
+
+Of several processes each makes only the rows of the global batch that its devices hold, `own`.
+The order and all random numbers are those of the whole batch, so the rows put together are the
+same whatever the number of processes.
 """
 
 from collections.abc import Iterator
@@ -19,6 +23,7 @@ from dsnjax.data import augment, noise, split
 from dsnjax.data.store import Store
 
 Batch = dict[str, np.ndarray]
+WHOLE = slice(None)
 
 
 def rows(store: Store, data: config.Data) -> dict[str, np.ndarray]:
@@ -37,7 +42,13 @@ def rows(store: Store, data: config.Data) -> dict[str, np.ndarray]:
 
 
 def training(
-    store: Store, rows: np.ndarray, data: config.Data, seed: int, start: int
+    store: Store,
+    rows: np.ndarray,
+    data: config.Data,
+    seed: int,
+    start: int,
+    *,
+    own: slice = WHOLE,
 ) -> grain.DatasetIterator:
     """Batches of steps `start`, `start + 1`, ... without end; close() it when done.
 
@@ -45,25 +56,35 @@ def training(
         rows: the rows of the store to train on.
         seed: root of order and augmentation.
         start: the first step wanted.
+        own: the part of each global batch that this process is given.
     """
     raster.warm_up()  # before threads start: numba compiles in one
+
+    def made(chosen: np.ndarray, rng: np.random.Generator) -> Batch:
+        chance = rng.random((augment.DRAWS, len(chosen)))
+        return draw(store, chosen[own], data, chance[:, own])
+
     source = Shuffled(rows, data.batch_size, seed)
-    batches = (
-        grain.MapDataset.source(source)
-        .seed(seed)
-        .random_map(lambda chosen, rng: draw(store, chosen, data, rng))
-    )
+    batches = grain.MapDataset.source(source).seed(seed).random_map(made)
     # grain's default of 16 threads and 500 elements is its slowest setting for data in memory.
     options = grain.ReadOptions(num_threads=data.threads, prefetch_buffer_size=2 * data.threads)
     return iter(batches[start:].to_iter_dataset(options))
 
 
-def once(store: Store, rows: np.ndarray, data: config.Data) -> Iterator[Batch]:
-    """Every row exactly once, in order, not augmented; the last batch is padded with mask 0."""
+def once(
+    store: Store, rows: np.ndarray, data: config.Data, *, own: slice = WHOLE
+) -> Iterator[Batch]:
+    """Every row exactly once, in order, not augmented; the last batch is padded with mask 0.
+
+    Args:
+        own: the part of each global batch that this process is given; all processes are given
+            equally many batches, in the last of them perhaps no drawing.
+    """
+    size = len(range(data.batch_size)[own])
     for start in range(0, len(rows), data.batch_size):
-        chosen = rows[start : start + data.batch_size]
+        chosen = rows[start : start + data.batch_size][own]
         batch = draw(store, chosen, data)
-        missing = data.batch_size - len(chosen)
+        missing = size - len(chosen)
         yield {
             name: np.pad(column, [(0, missing)] + [(0, 0)] * (column.ndim - 1))
             for name, column in batch.items()
@@ -71,17 +92,17 @@ def once(store: Store, rows: np.ndarray, data: config.Data) -> Iterator[Batch]:
 
 
 def draw(
-    store: Store, rows: np.ndarray, data: config.Data, rng: np.random.Generator | None = None
+    store: Store, rows: np.ndarray, data: config.Data, chance: np.ndarray | None = None
 ) -> Batch:
-    """The batch of these rows, as the network is shown it; with `rng`, augmented.
+    """The batch of these rows, as the network is shown it; with `chance`, augmented.
 
     Returns:
         image uint8 [b, h, w, 1], points float32 [b, t, 3], length int32 [b], label int32 [b],
         mask float32 [b] of ones.
     """
     packed = store.take(rows)
-    if rng is not None:
-        packed = augment.augmented(packed, data.augment, rng)
+    if chance is not None:
+        packed = augment.augmented(packed, data.augment, chance)
     return {
         **inputs(packed, data),
         "label": store.label[rows].astype(np.int32),

@@ -14,9 +14,23 @@ def store(made_up):
     return Store.open(made_up)
 
 
-def stream(store, data, rows, start, count, seed=3):
-    with closing(batches.training(store, rows, data, seed, start)) as found:
+def stream(store, data, rows, start, count, own=batches.WHOLE):
+    with closing(batches.training(store, rows, data, 3, start, own=own)) as found:
         return list(islice(found, count))
+
+
+def shares(batch_size, processes):
+    """The part of a batch that each of some processes is given."""
+    size = batch_size // processes
+    return [slice(i * size, (i + 1) * size) for i in range(processes)]
+
+
+def together(parts):
+    """The global batches that the batches of several processes make."""
+    return [
+        {name: np.concatenate([one[name] for one in batch]) for name in batch[0]}
+        for batch in zip(*parts, strict=True)
+    ]
 
 
 def same(one, other):
@@ -36,6 +50,27 @@ def test_threads_change_no_batch(store, tiny, threads):
     data = tiny.data.model_copy(update={"threads": threads})
     rows = np.arange(100)
     pairs = zip(stream(store, data, rows, 0, 5), stream(store, tiny.data, rows, 0, 5), strict=True)
+    assert all(same(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_processes_together_make_the_batches_of_one(store, tiny, processes):
+    rows = np.arange(100)
+    augment = config.Augment(rotation=20, stretch=0.3)
+    data = tiny.data.model_copy(update={"augment": augment})
+    parts = [stream(store, data, rows, 2, 3, own) for own in shares(32, processes)]
+    pairs = zip(together(parts), stream(store, data, rows, 2, 3), strict=True)
+    assert all(same(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_processes_together_give_every_drawing_once_though_some_have_only_padding(
+    store, tiny, processes
+):
+    rows = np.arange(10, 80)  # the last batch has 6 drawings: one process's, or fewer
+    parts = [list(batches.once(store, rows, tiny.data, own=own)) for own in shares(32, processes)]
+    assert parts[-1][-1]["mask"].sum() == 0
+    pairs = zip(together(parts), batches.once(store, rows, tiny.data), strict=True)
     assert all(same(a, b) for a, b in pairs)
 
 
