@@ -76,7 +76,7 @@ def read(folder: Path) -> Bundle:
     for name, array in arrays.items():
         part, _, path = name.partition("/")
         parts[part][path] = jnp.asarray(array, jnp.float32)
-    network = state.network(recipe.model, len(categories))
+    network = state.network(recipe.model, recipe.data, len(categories))
     return Bundle(recipe, categories, network, parts["params"], parts["statistics"])
 
 

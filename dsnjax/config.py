@@ -94,6 +94,8 @@ class Data(Section):
     """Thickness of a stroke in pixels of the image."""
     length: Annotated[int, Field(ge=8, le=4096)] = 128
     """Points the RNN is shown; what a drawing has beyond them only its image shows."""
+    levels: tuple[str, ...] = ("order",)
+    """What the grey of each of the image's channels tells: order, time or speed."""
     threads: Annotated[int, Field(ge=0, le=64)] = 1
     """Threads that draw ahead of the step; 0 draws between the steps."""
     augment: Augment = Augment()
@@ -102,14 +104,27 @@ class Data(Section):
 
 
 class CNN(Section):
-    """Residual branch over the image."""
+    """Branch over the image: the paper's plain baseline, or a residual network."""
 
-    stem: Annotated[int, Field(ge=1, le=8)] = 2
-    """Side of the square of pixels that the first convolution reads as one token."""
+    block: Literal["plain", "light", "basic", "bottleneck"] = "light"
+    """What stages are made of: plain convolutions (the baseline), or residual blocks: light, basic
+    (ResNet-18, 34) or bottleneck (ResNet-50, 101)."""
+    stem: Annotated[int, Field(ge=0, le=8)] = 2
+    """Side of the square of pixels that the first convolution reads as one; 0: ResNet's own,
+    7x7 pixels with max pooling behind it."""
     widths: Widths = (32, 64, 128, 256)
-    """Features of each stage; every stage after the first halves height and width."""
+    """Features of each stage (a bottleneck gives four times as many); every stage after the first
+    halves height and width, a plain one twice."""
     blocks: Widths = (1, 1, 1, 1)
-    """Residual blocks in each stage."""
+    """Residual blocks, or plain convolutions, in each stage."""
+    squeeze: Annotated[int, Field(ge=0)] = 0
+    """Squeeze and excitation: how many times narrower its middle is (16); 0 leaves it out."""
+    groups: Count = 1
+    """Groups of a bottleneck's convolution (ResNeXt: 32)."""
+    middle: Count = 1
+    """How many times its stage's width a bottleneck's convolution has (ResNeXt 32x4d: 2)."""
+    dense: Annotated[int, Field(ge=0)] = 0
+    """Features of a layer over the whole grid, behind plain convolutions; 0 leaves it out."""
 
     @model_validator(mode="after")
     def paired(self) -> "CNN":
@@ -120,20 +135,47 @@ class CNN(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def whole(self) -> "CNN":
+        narrow = min(self.widths)
+        if self.block == "bottleneck":
+            if (middle := narrow * self.middle) % self.groups:
+                raise ValueError(
+                    f"groups={self.groups} do not divide {middle} features (width * middle)"
+                )
+        elif self.groups > 1 or self.middle > 1:
+            raise ValueError(f"groups and middle shape a bottleneck; block={self.block} has none")
+        if self.block == "plain":
+            if not self.stem or self.squeeze:
+                raise ValueError("block=plain has no stem of its own and no squeeze; want stem=1")
+        elif self.dense:
+            raise ValueError(f"dense goes with block=plain; got block={self.block}")
+        if self.squeeze > narrow:
+            raise ValueError(f"squeeze={self.squeeze} leaves nothing of {narrow} features")
+        return self
+
 
 class RNN(Section):
-    """Branch over the points: 1-D convolutions, then an LSTM (section 5.2 of the paper)."""
+    """Branch over the points: 1-D convolutions, then recurrent layers (section 5.2)."""
 
     widths: Widths = (48, 64, 96)
     """Features of each 1-D convolution."""
     kernels: Widths = (5, 5, 3)
     """Points each convolution sees."""
     strides: Widths = (1, 1, 1)
-    """Points each convolution moves on; above 1 the LSTM has fewer steps to take."""
+    """Points each convolution moves on; above 1 the recurrent layers have fewer steps to take."""
+    activation: Literal["relu", "none"] = "relu"
+    """What follows a convolution; the authors' code has none."""
+    cell: Literal["lstm", "gru"] = "lstm"
+    """Kind of the recurrent cells."""
+    layers: Count = 1
+    """Recurrent layers, each reading the one below."""
     hidden: Count = 256
-    """Hidden state of the LSTM, in each direction."""
+    """Hidden state of a layer, in each direction."""
     bidirectional: bool = True
     """Read the points from the end as well."""
+    pool: Literal["mean", "last", "sum", "attention"] = "mean"
+    """How the branch's steps become one vector, where it names drawings by itself."""
 
     @model_validator(mode="after")
     def paired(self) -> "RNN":
@@ -146,16 +188,38 @@ class RNN(Section):
 
 
 class Model(Section):
-    """Deep Sketch Network: both branches, attention over their tokens, a linear head."""
+    """Deep Sketch Network of both branches, or one branch alone."""
 
+    branches: Literal["both", "cnn", "rnn"] = "both"
+    """Which branches there are; one alone names drawings by itself."""
+    fusion: Literal["tokens", "logits"] = "tokens"
+    """Where two branches meet: tokens, one attention over both branches' tokens, then FC (the
+    paper's text); logits, FC in each branch, then attention over the two (its figure and code)."""
     cnn: CNN = CNN()
     rnn: RNN = RNN()
     width: Count = 256
-    """Features of a token when the branches meet."""
+    """Features of a token when the branches' tokens meet."""
     heads: Count = 4
-    """Attention heads; each sums all tokens by its own weights."""
+    """Attention heads over tokens; each sums all tokens by its own weights."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of features dropped in the RNN and before the head, while training."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """What the network computes in; parameters, statistics and losses are float32 always."""
+    remat: bool = False
+    """Keep only what enters a residual block, and make the rest again for its gradient: much less
+    memory, about a third more time."""
+
+    @model_validator(mode="after")
+    def whole(self) -> "Model":
+        if self.branches == "both" and self.fusion == "tokens":
+            if self.width % self.heads:
+                raise ValueError(f"width={self.width} is no multiple of heads={self.heads}")
+            if self.rnn.pool != "mean":
+                raise ValueError(
+                    f"rnn.pool={self.rnn.pool}: with fusion=tokens the attention pools both "
+                    "branches; want mean, or fusion=logits"
+                )
+        return self
 
 
 class Loss(Section):
@@ -205,6 +269,15 @@ class Config(Section):
     loss: Loss = Loss()
     optim: Optim = Optim()
     run: Run = Run()
+
+    @model_validator(mode="after")
+    def even(self) -> "Config":
+        side, square = self.data.image_size, self.model.cnn.stem
+        if square and side % square:
+            raise ValueError(
+                f"data.image_size={side} does not divide into squares of model.cnn.stem={square}"
+            )
+        return self
 
 
 Schema = TypeVar("Schema", bound=Section)

@@ -32,52 +32,69 @@ class TrainState:
 class Network:
     """A network without its weights.
 
-    `init(key)` gives fresh params and statistics. `apply(params, statistics, batch, train=, key=)`
-    gives the Output and the statistics after it, which equal those before where `train` is False.
+    `init(key)` gives fresh params and statistics, float32 whatever the network computes in.
+    `apply(params, statistics, batch, train=, key=)` gives the Output and the statistics after
+    it, which equal those before where `train` is False.
     """
 
     init: Callable[[Array], tuple[Arrays, Arrays]]
     apply: Callable[..., tuple[models.Output, Arrays]]
+    categories: int
+    features: int  # of Output.feature
 
 
-def network(model: config.Model, categories: int) -> Network:
-    """The network of a config as pure functions over flat dicts of arrays."""
+def network(model: config.Model, data: config.Data, categories: int) -> Network:
+    """The network of a config as pure functions over flat dicts of arrays.
 
-    def build(key: Array):
-        return nnx.split(models.build(model, categories, nnx.Rngs(key)), nnx.Param, nnx.BatchStat)
+    Args:
+        data: what images it will read: their size and channels.
+        categories: how many it names.
+    """
 
-    graph, *abstract = nnx.eval_shape(build, jax.random.key(0))
+    def build(key: Array) -> models.DSN | models.Vote:
+        return models.build(model, data, categories, nnx.Rngs(key))
+
+    shapes = nnx.eval_shape(build, jax.random.key(0))
+    graph, *abstract = nnx.split(shapes, nnx.Param, nnx.BatchStat)
+    compute = jnp.dtype(model.dtype)
 
     def init(key: Array) -> tuple[Arrays, Arrays]:
-        _, params, statistics = build(key)
+        _, params, statistics = nnx.split(build(key), nnx.Param, nnx.BatchStat)
         return _flat(params), _flat(statistics)
+
+    def lowered(params: Arrays) -> Arrays:
+        """Weights as the network computes in them; logits, and the loss with them, are float32."""
+        return {
+            name: leaf if name.startswith(models.OF_CATEGORIES) else leaf.astype(compute)
+            for name, leaf in params.items()
+        }
 
     def apply(
         params: Arrays, statistics: Arrays, batch: Arrays, *, train: bool, key: Array | None = None
     ) -> tuple[models.Output, Arrays]:
         states = (
-            _nested(like, flat) for like, flat in zip(abstract, (params, statistics), strict=True)
+            _nested(like, flat)
+            for like, flat in zip(abstract, (lowered(params), statistics), strict=True)
         )
         # Without copy=True, batch norm would write to variables of an outer trace.
         net = nnx.merge(graph, *states, copy=True)
-        output = net(batch["image"], batch["points"], batch["length"], train=train, key=key)
+        points = batch["points"].astype(compute)
+        output = net(batch["image"], points, batch["length"], train=train, key=key)
         return output, _flat(nnx.state(net, nnx.BatchStat))
 
-    return Network(init, apply)
+    return Network(init, apply, categories, shapes.features)
 
 
 def initial(network: Network, tx: optax.GradientTransformation, seed: int) -> TrainState:
     """The state before the first step. Traceable: `jax.jit(initial, ...)` bears it sharded."""
     weights, root = jax.random.split(jax.random.key(seed))
     params, statistics = network.init(weights)
-    categories = params["head/kernel"].shape[1]
-    features = params["head/kernel"].shape[0]
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
         statistics=statistics,
         opt_state=tx.init(params),
-        centers=losses.no_centers(categories, features),
+        centers=losses.no_centers(network.categories, network.features),
         key=root,
     )
 

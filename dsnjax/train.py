@@ -149,7 +149,7 @@ class Training:
         devices = mesh.make()
         mesh.check_batch(config.data.batch_size, devices)
         whole, split = mesh.replicated(devices), mesh.by_batch(devices)
-        network = state.network(config.model, len(store.categories))
+        network = state.network(config.model, config.data, len(store.categories))
         tx = optim.make(config.optim, self.plan.steps)
         self.shapes = abstract(network, config, self.plan.steps)
         self.born = jax.jit(lambda: state.initial(network, tx, config.seed), out_shardings=whole)

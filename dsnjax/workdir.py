@@ -84,7 +84,7 @@ class Workdir:
             CheckpointError: no step was saved, or the best one is damaged.
         """
         config = self.config()
-        network = state.network(config.model, len(self.categories()))
+        network = state.network(config.model, config.data, len(self.categories()))
         with self.checkpoints() as saved:
             step = saved.best()
             return network, saved.restore(step, abstract(network, config, steps=1))

@@ -17,7 +17,7 @@ import jax, numpy as np
 from dsnjax import config, mesh, optim, state, train
 model = {"cnn": {"stem": 4, "widths": [8], "blocks": [1]}, "rnn": {"widths": [8], "kernels": [3],
          "strides": [2], "hidden": 8}, "width": 16, "heads": 2, "dropout": 0.0}
-network = state.network(config.check(config.Model, model), 5)
+network = state.network(config.check(config.Model, model), config.Data(image_size=16), 5)
 tx = optim.make(config.Optim(), 10)
 devices = mesh.make()
 whole, rows = mesh.replicated(devices), mesh.by_batch(devices)

@@ -23,9 +23,9 @@ ROOT = Path(__file__).parents[1]
 def leaves(path):
     """Every array of the newest state in a work directory, by its place."""
     workdir = Workdir(path)
-    shapes = abstract(
-        state.network(workdir.config().model, len(workdir.categories())), workdir.config(), 1
-    )
+    run = workdir.config()
+    network = state.network(run.model, run.data, len(workdir.categories()))
+    shapes = abstract(network, run, 1)
     with workdir.checkpoints() as saved:
         found = saved.newest(shapes)
     assert found is not None

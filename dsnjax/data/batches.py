@@ -97,7 +97,7 @@ def draw(
     """The batch of these rows, as the network is shown it; with `chance`, augmented.
 
     Returns:
-        image uint8 [b, h, w, 1], points float32 [b, t, 3], length int32 [b], label int32 [b],
+        image uint8 [b, h, w, c], points float32 [b, t, 3], length int32 [b], label int32 [b],
         mask float32 [b] of ones.
     """
     packed = store.take(rows)
@@ -112,9 +112,11 @@ def draw(
 
 def inputs(packed: raster.Packed, data: config.Data) -> Batch:
     """What the network reads of drawings: their image, points and length."""
-    image = raster.render(packed, size=data.image_size, thickness=data.thickness)
+    image = raster.render(
+        packed, size=data.image_size, thickness=data.thickness, levels=data.levels
+    )
     points, length = raster.sequences(packed, data.length)
-    return {"image": image[..., None], "points": points, "length": length}
+    return {"image": image, "points": points, "length": length}
 
 
 @dataclass(frozen=True)

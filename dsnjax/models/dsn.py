@@ -1,6 +1,4 @@
-"""Image and points of a drawing in, logits and the feature before the head out."""
-
-from typing import NamedTuple
+"""Tokens of both branches in, one feature under attention and its logits out."""
 
 import jax
 import jax.numpy as jnp
@@ -10,26 +8,26 @@ from jax import Array
 from dsnjax import config
 from dsnjax.models.attention import AttentionPool
 from dsnjax.models.cnn import CNN
-from dsnjax.models.rnn import RNN
-
-
-class Output(NamedTuple):
-    """What the network says of a batch, and what it looked at."""
-
-    logits: Array  # [b, k]
-    feature: Array  # [b, d] the vector the head reads
-    branches: tuple[Array, Array]  # [b, k] each: the CNN's and the RNN's own logits
-    attention: Array  # [b, n + t, heads] weights of the CNN's, then of the RNN's tokens
+from dsnjax.models.output import Output
+from dsnjax.models.resnet import ResNet
+from dsnjax.models.rnn import RNN, masked_mean
 
 
 class DSN(nnx.Module):
     """Deep Sketch Network (section 4.1): both branches' tokens under one attention, then FC."""
 
-    def __init__(self, model: config.Model, categories: int, *, rngs: nnx.Rngs):
-        self.cnn = CNN(model.cnn, rngs=rngs)
-        self.rnn = RNN(model.rnn, model.dropout, rngs=rngs)
-        self.cnn_token = nnx.Linear(self.cnn.features, model.width, rngs=rngs)
-        self.rnn_token = nnx.Linear(self.rnn.features, model.width, rngs=rngs)
+    def __init__(
+        self,
+        cnn: CNN | ResNet,
+        rnn: RNN,
+        model: config.Model,
+        categories: int,
+        *,
+        rngs: nnx.Rngs,
+    ):
+        self.cnn, self.rnn = cnn, rnn
+        self.cnn_token = nnx.Linear(cnn.features, model.width, rngs=rngs)
+        self.rnn_token = nnx.Linear(rnn.features, model.width, rngs=rngs)
         # Two branches of different scale share one softmax: each is brought to unit scale.
         self.cnn_norm = nnx.LayerNorm(model.width, rngs=rngs)
         self.rnn_norm = nnx.LayerNorm(model.width, rngs=rngs)
@@ -38,6 +36,7 @@ class DSN(nnx.Module):
         self.head = nnx.Linear(model.width, categories, rngs=rngs)
         self.cnn_head = nnx.Linear(model.width, categories, rngs=rngs)
         self.rnn_head = nnx.Linear(model.width, categories, rngs=rngs)
+        self.features = model.width
 
     def __call__(
         self, image: Array, points: Array, length: Array, *, train: bool, key: Array | None
@@ -58,15 +57,8 @@ class DSN(nnx.Module):
         tokens = jnp.concatenate([grid, steps], axis=1)
         seen = jnp.concatenate([jnp.ones(grid.shape[:2], bool), mask], axis=1)
         feature, weights = self.pool(tokens, seen)
+        vectors = (feature, jnp.mean(grid, axis=1), masked_mean(steps, mask))
+        feature, *own = (vector.astype(jnp.float32) for vector in vectors)
         kept = self.dropout(feature, deterministic=not train, rngs=head_key)
-        branches = (
-            self.cnn_head(jnp.mean(grid, axis=1)),
-            self.rnn_head(masked_mean(steps, mask)),
-        )
+        branches = (self.cnn_head(own[0]), self.rnn_head(own[1]))
         return Output(self.head(kept), feature, branches, weights)
-
-
-def masked_mean(tokens: Array, mask: Array) -> Array:
-    """Mean [b, d] of the tokens [b, t, d] that are real; zero where none is."""
-    total = jnp.sum(jnp.where(mask[..., None], tokens, 0), axis=1)
-    return total / jnp.maximum(jnp.sum(mask, axis=1), 1)[:, None]

@@ -1,4 +1,4 @@
-"""Points of a drawing in, one token a step out: 1-D convolutions, then an LSTM."""
+"""Points of a drawing in, one token a step out: 1-D convolutions, then recurrent layers."""
 
 import jax
 import jax.numpy as jnp
@@ -6,66 +6,18 @@ from flax import nnx
 from jax import Array
 
 from dsnjax import config
-
-
-class LSTM(nnx.Module):
-    """Long short-term memory in one or two directions; steps beyond a length change nothing.
-
-    Gates stand in the order input, forget, cell, output. Parameters carry a leading axis of
-    directions, so that both directions are one scan.
-    """
-
-    def __init__(self, inputs: int, hidden: int, directions: int, *, rngs: nnx.Rngs):
-        self.hidden = hidden
-        lecun = nnx.initializers.lecun_normal(in_axis=-2, out_axis=-1, batch_axis=0)
-        square = nnx.initializers.orthogonal()
-        recurrent = [
-            jnp.concatenate([square(rngs.params(), (hidden, hidden)) for _ in range(4)], axis=1)
-            for _ in range(directions)
-        ]
-        self.kernel = nnx.Param(lecun(rngs.params(), (directions, inputs, 4 * hidden)))
-        self.recurrent = nnx.Param(jnp.stack(recurrent))
-        # A forget gate that starts open carries early points to the end (Jozefowicz et al. 2015).
-        bias = jnp.zeros((directions, 4, hidden)).at[:, 1].set(1.0)
-        self.bias = nnx.Param(bias.reshape(directions, 4 * hidden))
-
-    def __call__(self, x: Array, mask: Array) -> Array:
-        """[b, t, d] and mask [b, t] to [b, t, directions * hidden], zero beyond a length."""
-        kernel, recurrent, bias = self.kernel[...], self.recurrent[...], self.bias[...]
-        # The second direction reads the flipped padding first; masked, it stays at zero.
-        ways = [(x, mask), (jnp.flip(x, 1), jnp.flip(mask, 1))][: len(kernel)]
-        # All steps' inputs in one matrix product; only the recurrent one is left in the scan.
-        gates = [(way @ kernel[k] + bias[k]).swapaxes(0, 1) for k, (way, _) in enumerate(ways)]
-        real = [seen.T[..., None] for _, seen in ways]  # [t, b, 1]
-        start = jnp.zeros((x.shape[0], self.hidden), x.dtype)
-
-        def advance(carries, inputs):
-            # One scan with a product for each direction: XLA's CPU backend has a fast path for
-            # plain products, and none for batches of them.
-            moved = [
-                _advance(carry, gate, recurrent[k], real)
-                for k, (carry, gate, real) in enumerate(zip(carries, *inputs, strict=True))
-            ]
-            return moved, [
-                jnp.where(r, state, 0) for (state, _), r in zip(moved, inputs[1], strict=True)
-            ]
-
-        _, states = jax.lax.scan(advance, [(start, start)] * len(ways), (gates, real))
-        states = [state.swapaxes(0, 1) for state in states]  # [b, t, hidden]
-        return jnp.concatenate([states[0], *(jnp.flip(s, 1) for s in states[1:])], axis=-1)
-
-
-def _advance(carry, gate, recurrent, real):
-    """State and cell after one step [b, hidden]; where `real` [b, 1] is False, as before it."""
-    state, cell = carry
-    let_in, keep, new, let_out = jnp.split(gate + state @ recurrent, 4, axis=-1)
-    moved = jax.nn.sigmoid(keep) * cell + jax.nn.sigmoid(let_in) * jnp.tanh(new)
-    shown = jax.nn.sigmoid(let_out) * jnp.tanh(moved)
-    return jnp.where(real, shown, state), jnp.where(real, moved, cell)
+from dsnjax.models.attention import AttentionPool
+from dsnjax.models.recurrent import GRU, LSTM
 
 
 class RNN(nnx.Module):
-    """The paper's branch over points; `features` are those of a token."""
+    """The paper's branch over points (section 5.2); `features` are those of a token.
+
+    The authors' code reads all steps side by side, with a weight for each place in time. That
+    reading is not built: such weights see a drawing that pauses or starts elsewhere as another
+    one, make up four fifths of the branch, and give center loss a vector of 95,232 numbers, for
+    which the authors themselves took the logits. `pooled` sums over time instead.
+    """
 
     def __init__(self, size: config.RNN, dropout: float, *, rngs: nnx.Rngs):
         convolutions, inputs = [], 3
@@ -77,27 +29,67 @@ class RNN(nnx.Module):
                 nnx.Conv(inputs, width, (kernel,), stride, padding=(padding,), rngs=rngs)
             )
             inputs = width
-        self.strides = size.strides
+        self.strides, self.hidden = size.strides, size.hidden
+        self.activation, self.pooling = size.activation, size.pool
         self.convolutions = nnx.List(convolutions)
         self.dropout = nnx.Dropout(dropout)
         directions = 2 if size.bidirectional else 1
-        self.lstm = LSTM(inputs, size.hidden, directions, rngs=rngs)
-        self.features = directions * size.hidden
+        cell = {"lstm": LSTM, "gru": GRU}[size.cell]
+        layers = [cell(inputs, size.hidden, directions, rngs=rngs)]
+        for _ in range(size.layers - 1):
+            layers.append(cell(layers[-1].features, size.hidden, directions, rngs=rngs))
+        # Named by its kind, as `rnn/lstm/kernel`; layers on top of it as `rnn/above/0/kernel`.
+        self.lstm = layers[0] if size.cell == "lstm" else None
+        self.gru = layers[0] if size.cell == "gru" else None
+        self.above = nnx.List(layers[1:])
+        self.features = layers[-1].features
+        self.pool = AttentionPool(self.features, 1, rngs=rngs) if size.pool == "attention" else None
 
     def __call__(
         self, points: Array, length: Array, *, train: bool, key: Array | None
     ) -> tuple[Array, Array]:
         """Points [b, t, 3] with lengths [b] to tokens [b, t', d] and their mask [b, t']."""
+        depth = len(self.convolutions) + len(self.above)
+        keys = [None if key is None else jax.random.fold_in(key, one) for one in range(depth)]
         x, mask = points, jnp.arange(points.shape[1]) < length[:, None]
-        for depth, (convolution, stride) in enumerate(
-            zip(self.convolutions, self.strides, strict=True)
-        ):
+        for convolution, stride in zip(self.convolutions, self.strides, strict=True):
             length = -(-length // stride)
-            x = nnx.relu(convolution(x))
+            x = convolution(x)
+            x = nnx.relu(x) if self.activation == "relu" else x
             mask = jnp.arange(x.shape[1]) < length[:, None]
             # Pad after the convolution: it mixed zeros of the padding into the last real
             # points, and real points into the padding.
             x = jnp.where(mask[..., None], x, 0)
-            noise = None if key is None else jax.random.fold_in(key, depth)
-            x = self.dropout(x, deterministic=not train, rngs=noise)
-        return self.lstm(x, mask), mask
+            x = self.dropout(x, deterministic=not train, rngs=keys.pop(0))
+        first, *above = self.layers
+        x = first(x, mask)
+        for layer in above:
+            x = layer(self.dropout(x, deterministic=not train, rngs=keys.pop(0)), mask)
+        return x, mask
+
+    @property
+    def layers(self) -> list[LSTM | GRU]:
+        """The recurrent layers, from the points up."""
+        return [layer for layer in (self.lstm, self.gru, *self.above) if layer]
+
+    def pooled(self, tokens: Array, mask: Array) -> Array:
+        """Tokens [b, t, d] and their mask [b, t] to the branch's vector [b, d].
+
+        Zero for a drawing without points, whichever way `model.rnn.pool` names.
+        """
+        if self.pool:
+            return self.pool(tokens, mask)[0]
+        if self.pooling == "mean":
+            return masked_mean(tokens, mask)
+        if self.pooling == "last":
+            ends = mask & ~jnp.pad(mask[:, 1:], ((0, 0), (0, 1)))
+            last = jnp.sum(jnp.where(ends[..., None], tokens, 0), axis=1)
+            # Reading from the end, the last step is the first point's.
+            return jnp.concatenate([last[:, : self.hidden], tokens[:, 0, self.hidden :]], axis=-1)
+        return jnp.sum(tokens, axis=1)  # zero where the mask is
+
+
+def masked_mean(tokens: Array, mask: Array) -> Array:
+    """Mean [b, d] of the tokens [b, t, d] that are real; zero where none is."""
+    total = jnp.sum(jnp.where(mask[..., None], tokens, 0), axis=1)
+    return total / jnp.maximum(jnp.sum(mask, axis=1), 1)[:, None]

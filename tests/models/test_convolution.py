@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from dsnjax.models.convolution import Conv3x3, convolve
+from dsnjax.models.convolution import Conv, convolve
 
 
 def case(stride, batch=6, side=8):
@@ -39,7 +39,9 @@ def by_hand(x, kernel, stride):
 @pytest.mark.parametrize("stride", [1, 2])
 def test_a_pixel_sees_its_eight_neighbours(stride):
     x, kernel, _ = case(stride)
-    np.testing.assert_allclose(convolve(x, kernel, stride), by_hand(x, kernel, stride), atol=1e-4)
+    np.testing.assert_allclose(
+        convolve(x, kernel, stride, 1), by_hand(x, kernel, stride), atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -57,7 +59,7 @@ def test_gradients_are_those_of_the_plain_convolution(stride, batch, side):
         )
 
     wanted = jax.vjp(plain, x, kernel)[1](slope)
-    got = jax.jit(lambda x, k: jax.vjp(lambda x, k: convolve(x, k, stride), x, k)[1](slope))(
+    got = jax.jit(lambda x, k: jax.vjp(lambda x, k: convolve(x, k, stride, 1), x, k)[1](slope))(
         x, kernel
     )
     for one, other in zip(got, wanted, strict=True):
@@ -66,4 +68,4 @@ def test_gradients_are_those_of_the_plain_convolution(stride, batch, side):
 
 def test_a_strided_convolution_halves_the_image():
     image = jnp.zeros((2, 8, 8, 3))
-    assert Conv3x3(3, 4, 2, rngs=nnx.Rngs(0))(image).shape == (2, 4, 4, 4)
+    assert Conv(3, 4, stride=2, rngs=nnx.Rngs(0))(image).shape == (2, 4, 4, 4)

@@ -1,3 +1,4 @@
+import dataclasses
 from functools import partial
 
 import jax
@@ -23,8 +24,8 @@ def batch():
 
 @pytest.fixture(scope="module")
 def network(tiny):
-    net = state.network(tiny.model, CATEGORIES)
-    compiled = state.Network(net.init, jax.jit(net.apply, static_argnames="train"))
+    net = state.network(tiny.model, tiny.data, CATEGORIES)
+    compiled = dataclasses.replace(net, apply=jax.jit(net.apply, static_argnames="train"))
     return compiled, *jax.jit(net.init)(jax.random.key(0))
 
 
@@ -122,7 +123,7 @@ def test_parameters_are_named_by_their_place(network):
 def test_every_preset_is_a_network_for_its_images(preset):
     found = config.check(config.Config, config.load(preset))
     size, points = found.data.image_size, found.data.length
-    net = state.network(found.model, CATEGORIES)
+    net = state.network(found.model, found.data, CATEGORIES)
     batch = {
         "image": jax.ShapeDtypeStruct((2, size, size, 1), np.uint8),
         "points": jax.ShapeDtypeStruct((2, points, 3), np.float32),

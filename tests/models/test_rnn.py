@@ -6,7 +6,8 @@ import pytest
 from flax import nnx
 
 from dsnjax import config
-from dsnjax.models.rnn import LSTM, RNN
+from dsnjax.models.recurrent import LSTM
+from dsnjax.models.rnn import RNN
 
 SIZE = config.RNN(widths=(8, 8), kernels=(5, 3), strides=(1, 2), hidden=6)
 
