@@ -59,6 +59,14 @@ class Augment(Section):
     """Largest turn, in degrees, either way."""
     stretch: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Largest growth along x and along y, as a share; as much shrinking."""
+    scale: Annotated[float, Field(ge=0, le=0.9)] = 0.0
+    """Largest shrinking of the whole drawing, as a share."""
+    shift: Share = 0.0
+    """How far a drawing may move, as a share of the room between it and the border."""
+    drop_strokes: Annotated[float, Field(ge=0, le=0.9)] = 0.0
+    """Largest share of the strokes to leave out, the last ones; one always stays."""
+    drop_points: Annotated[float, Field(ge=0, le=0.9)] = 0.0
+    """Share of the points to leave out; both ends of a stroke stay."""
 
 
 class Split(Section):

@@ -158,6 +158,71 @@ def take_times(times, index, indices, taken, taken_index):
             taken[first + p] = times[start + p]
 
 
+@kernel
+def count_chosen(columns, chosen, taken_index):
+    """Fills the index of the drawings that have only the chosen points, and their strokes."""
+    points, strokes = I64(0), I64(0)
+    taken_index[0, 0] = 0
+    taken_index[0, 1] = 0
+    for b in range(columns.index.shape[0] - 1):
+        p = columns.index[b, 0]
+        for s in range(columns.index[b, 1], columns.index[b + 1, 1]):
+            before = points
+            for _ in range(I64(columns.stroke_lengths[s])):
+                points += I64(chosen[p])
+                p += 1
+            strokes += I64(points > before)
+        taken_index[b + 1, 0] = points
+        taken_index[b + 1, 1] = strokes
+
+
+@kernel
+def choose(columns, chosen, stay, stroke_lengths):
+    """Fills the numbers of the chosen points, and the lengths of the strokes that have some."""
+    points, strokes = I64(0), I64(0)
+    for b in range(columns.index.shape[0] - 1):
+        p = columns.index[b, 0]
+        for s in range(columns.index[b, 1], columns.index[b + 1, 1]):
+            before = points
+            for _ in range(I64(columns.stroke_lengths[s])):
+                if chosen[p]:
+                    stay[points] = p
+                    points += 1
+                p += 1
+            if points > before:
+                stroke_lengths[strokes] = points - before
+                strokes += 1
+
+
+@kernel
+def bound(columns, matrix, low, high):
+    """Fills the box of each drawing's points times its matrix; it is 0 without points."""
+    for b in range(columns.index.shape[0] - 1):
+        first, last = columns.index[b, 0], columns.index[b + 1, 0]
+        xx, xy, yx, yy = matrix[b, 0, 0], matrix[b, 0, 1], matrix[b, 1, 0], matrix[b, 1, 1]
+        if first == last:
+            low[b, 0] = low[b, 1] = high[b, 0] = high[b, 1] = 0
+            continue
+        left, top, right, bottom = F32(HUGE), F32(HUGE), F32(-HUGE), F32(-HUGE)
+        for p in range(first, last):
+            x, y = F32(columns.points[p, 0]), F32(columns.points[p, 1])
+            u, v = xx * x + xy * y, yx * x + yy * y
+            left, right, top, bottom = min(left, u), max(right, u), min(top, v), max(bottom, v)
+        low[b, 0], low[b, 1], high[b, 0], high[b, 1] = left, top, right, bottom
+
+
+@kernel
+def transform(columns, matrix, offset, moved):
+    """Each drawing's points times its matrix, its offset added, and what leaves 0..255 clipped."""
+    for b in range(columns.index.shape[0] - 1):
+        xx, xy, yx, yy = matrix[b, 0, 0], matrix[b, 0, 1], matrix[b, 1, 0], matrix[b, 1, 1]
+        right, down = offset[b, 0], offset[b, 1]
+        for p in range(columns.index[b, 0], columns.index[b + 1, 0]):
+            x, y = F32(columns.points[p, 0]), F32(columns.points[p, 1])
+            moved[p, 0] = min(max(xx * x + xy * y + right, F32(0)), F32(255))
+            moved[p, 1] = min(max(yx * x + yy * y + down, F32(0)), F32(255))
+
+
 # ------------------------------------------------------------------------------- levels
 
 

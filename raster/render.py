@@ -8,6 +8,7 @@ import numpy as np
 
 from raster import kernels
 from raster.brush import make_brush, paint
+from raster.change import boxes, choose, transform
 from raster.levels import find_levels
 from raster.measure import entropy
 from raster.packed import Packed, pack
@@ -106,9 +107,12 @@ def warm_up() -> None:
     drawn = pack([[[[0, 255], [0, 255]]]])
     stored = Packed(drawn.points, drawn.stroke_lengths.astype(np.uint16), drawn.index)
     moved = Packed(drawn.points.astype(np.float32), drawn.stroke_lengths, drawn.index)
+    same, still = np.eye(2)[None], np.zeros((1, 2))
     for packed in (stored.take([0]), moved.take([0])):
         entropy(render(packed, size=16))
         sequences(packed, 1)
+        boxes(choose(packed, np.array([True, True])), same)
+        transform(packed, same, still)
     # Up to twice the largest block it has seen freed, glibc keeps memory for the next batch; else
     # it gives back each batch's and maps it anew, page by page, for a third of the drawing's time.
     np.empty(30 << 20, np.uint8)

@@ -74,6 +74,29 @@ def test_any_strokes_are_taken_as_python_would(many, wanted):
 
 
 @COUNTED
+@given(drawings, st.integers(0, 2**32 - 1))
+def test_any_strokes_lose_points_as_python_would(many, seed):
+    packed = raster.pack(many)
+    chosen = np.random.default_rng(seed).random(len(packed.points)) < 0.6
+    left = iter(chosen.tolist())
+    columns = [
+        [[(x, y) for x, y in zip(*stroke, strict=True) if next(left)] for stroke in drawing]
+        for drawing in packed.unpack()
+    ]
+    found = raster.choose(packed, chosen).unpack()
+    assert found == [[list(map(list, zip(*s, strict=True))) for s in d if s] for d in columns]
+
+
+@COUNTED
+@given(drawings, st.floats(-3, 3), st.floats(-300, 300))
+def test_any_strokes_are_moved_within_0_to_255(many, factor, offset):
+    packed, matrix = raster.pack(many), np.full((len(many), 2, 2), factor)
+    raster.boxes(packed, matrix)
+    points = raster.transform(packed, matrix, np.full((len(many), 2), offset)).points
+    assert points.min(initial=0) >= 0 and points.max(initial=0) <= 255
+
+
+@COUNTED
 @given(st.lists(st.lists(st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), max_size=6)))
 def test_any_raw_drawing_is_simplified_into_0_to_255(many):
     raw = [[[x for x, _ in points], [y for _, y in points]] for points in many]
