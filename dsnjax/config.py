@@ -102,8 +102,13 @@ class Data(Section):
     """Thickness of a stroke in pixels of the image."""
     length: Annotated[int, Field(ge=8, le=4096)] = 128
     """Points the RNN is shown; what a drawing has beyond them only its image shows."""
-    levels: tuple[str, ...] = ("order",)
-    """What the grey of each of the image's channels tells: order, time or speed."""
+    levels: Annotated[tuple[Literal["order", "time", "speed"], ...], Field(min_length=1)] = (
+        "order",
+    )
+    """What the grey of each of the image's channels tells: order of the strokes, time or speed; the
+    latter two of drawings whose times were kept (dsnjax prepare --times)."""
+    balance: bool = False
+    """Train on every category equally often, however many drawings it has."""
     threads: Annotated[int, Field(ge=0, le=64)] = 1
     """Threads that draw ahead of the step; 0 draws between the steps."""
     augment: Augment = Augment()

@@ -3,15 +3,16 @@
 The batch of step s is a pure function of (seed, s): the drawings stand in one endless row,
 epoch after epoch, each epoch a permutation seeded by (seed, epoch), and step s takes the s-th
 `batch_size` of them. So any step can be reached at once, every drawing comes once an epoch, and
-the position of the data is the step itself.
+the position of the data is the step itself. `Balanced` says what holds where categories are to
+come equally often.
 
 Of several processes each makes only the rows of the global batch that its devices hold, `own`.
 The order and all random numbers are those of the whole batch, so the rows put together are the
 same whatever the number of processes.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import grain
@@ -21,9 +22,12 @@ import raster
 from dsnjax import config
 from dsnjax.data import augment, noise, split
 from dsnjax.data.store import Store
+from dsnjax.errors import UserError
 
 Batch = dict[str, np.ndarray]
 WHOLE = slice(None)
+ABOUT = ("key_id", "country", "recognized", "entropy", "hash")
+ROUNDS = 64  # rounds of all categories whose order is drawn at once
 
 
 def rows(store: Store, data: config.Data) -> dict[str, np.ndarray]:
@@ -49,6 +53,7 @@ def training(
     start: int,
     *,
     own: slice = WHOLE,
+    columns: Sequence[str] = (),
 ) -> grain.DatasetIterator:
     """Batches of steps `start`, `start + 1`, ... without end; close() it when done.
 
@@ -57,14 +62,19 @@ def training(
         seed: root of order and augmentation.
         start: the first step wanted.
         own: the part of each global batch that this process is given.
+        columns: what else to tell of each drawing: names among ABOUT.
     """
-    raster.warm_up()  # before threads start: numba compiles in one
 
     def made(chosen: np.ndarray, rng: np.random.Generator) -> Batch:
         chance = rng.random((augment.DRAWS, len(chosen)))
-        return draw(store, chosen[own], data, chance[:, own])
+        return about(store, chosen[own], columns) | draw(store, chosen[own], data, chance[:, own])
 
-    source = Shuffled(rows, data.batch_size, seed)
+    raster.warm_up()  # before threads start: numba compiles in one
+    made(rows[:1], np.random.default_rng(seed))  # what the config asks for as well
+    if data.balance:
+        source = Balanced(by_category(rows, store.label[rows]), data.batch_size, seed)
+    else:
+        source = Shuffled(rows, data.batch_size, seed)
     batches = grain.MapDataset.source(source).seed(seed).random_map(made)
     # grain's default of 16 threads and 500 elements is its slowest setting for data in memory.
     options = grain.ReadOptions(num_threads=data.threads, prefetch_buffer_size=2 * data.threads)
@@ -72,23 +82,39 @@ def training(
 
 
 def once(
-    store: Store, rows: np.ndarray, data: config.Data, *, own: slice = WHOLE
+    store: Store,
+    rows: np.ndarray,
+    data: config.Data,
+    *,
+    own: slice = WHOLE,
+    columns: Sequence[str] = (),
 ) -> Iterator[Batch]:
     """Every row exactly once, in order, not augmented; the last batch is padded with mask 0.
 
     Args:
         own: the part of each global batch that this process is given; all processes are given
             equally many batches, in the last of them perhaps no drawing.
+        columns: what else to tell of each drawing: names among ABOUT.
     """
     size = len(range(data.batch_size)[own])
     for start in range(0, len(rows), data.batch_size):
         chosen = rows[start : start + data.batch_size][own]
-        batch = draw(store, chosen, data)
-        missing = size - len(chosen)
-        yield {
-            name: np.pad(column, [(0, missing)] + [(0, 0)] * (column.ndim - 1))
-            for name, column in batch.items()
-        }
+        batch = about(store, chosen, columns) | draw(store, chosen, data)
+        yield {name: padded(column, size) for name, column in batch.items()}
+
+
+def padded(column: np.ndarray, size: int) -> np.ndarray:
+    """The column with zeros after its end, `size` rows in all."""
+    whole = np.zeros((size, *column.shape[1:]), column.dtype)
+    whole[: len(column)] = column
+    return whole
+
+
+def about(store: Store, rows: np.ndarray, columns: Sequence[str]) -> Batch:
+    """Some columns of the store for these rows, as it has them."""
+    if unknown := set(columns) - set(ABOUT):
+        raise ValueError(f"columns: no {', '.join(sorted(unknown))}; want some of {ABOUT}")
+    return {name: getattr(store, name)[rows] for name in columns}
 
 
 def draw(
@@ -111,10 +137,22 @@ def draw(
 
 
 def inputs(packed: raster.Packed, data: config.Data) -> Batch:
-    """What the network reads of drawings: their image, points and length."""
-    image = raster.render(
-        packed, size=data.image_size, thickness=data.thickness, levels=data.levels
-    )
+    """What the network reads of drawings: their image, points and length.
+
+    Raises:
+        UserError: a channel of the image needs times, and the drawings have none.
+    """
+    timed = [name for name in data.levels if name != "order"]
+    if timed and packed.times is None:
+        raise UserError(
+            f"data.levels: {timed[0]} needs drawings with times; give raw ones, for a store by "
+            "dsnjax prepare --times"
+        )
+    size, thickness, (first, *others) = data.image_size, data.thickness, data.levels
+    if others:
+        image = raster.render(packed, size, thickness, levels=data.levels)
+    else:
+        image = raster.render(packed, size, thickness, levels=first)[..., None]
     points, length = raster.sequences(packed, data.length)
     return {"image": image, "points": points, "length": length}
 
@@ -138,6 +176,61 @@ class Shuffled:
             order = permutation(len(self.rows), self.seed, one)
             chosen[epoch == one] = self.rows[order[position[epoch == one]]]
         return chosen
+
+
+@dataclass(frozen=True)
+class Balanced:
+    """The rows of every global batch, each category equally often: element s is those of step s.
+
+    The categories take turns: every round has each of them once, in an order of its own. A category
+    gives its drawings in an endless row, permutation after permutation, as all do in `Shuffled`.
+    An epoch still is as many drawings as there are to train on, but not each of them once: small
+    categories come around several times, large ones not once.
+    """
+
+    groups: Sequence[np.ndarray]
+    """The rows of each category."""
+    batch_size: int
+    seed: int
+    _orders: dict[int, tuple[int, np.ndarray]] = field(default_factory=dict)
+    """Of each category the epoch it is in, and its order."""
+
+    def __len__(self) -> int:
+        return 2**31
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        place = np.arange(index * self.batch_size, (index + 1) * self.batch_size)
+        count = len(self.groups)
+        block, position = np.divmod(place, count * ROUNDS)
+        category = np.empty(self.batch_size, np.int64)
+        for one in range(block[0], block[-1] + 1):
+            turns = rounds(count, self.seed, one)
+            category[block == one] = turns[position[block == one]]
+        sizes = np.array([len(group) for group in self.groups])[category]
+        epoch, number = np.divmod(place // count, sizes)
+        found = zip(category.tolist(), epoch.tolist(), number.tolist(), strict=True)
+        return np.array([self._order(own, epoch)[number] for own, epoch, number in found])
+
+    def _order(self, category: int, epoch: int) -> np.ndarray:
+        known, order = self._orders.get(category, (-1, np.empty(0)))
+        if known != epoch:
+            rng = np.random.default_rng((self.seed, epoch, category))
+            order = rng.permutation(self.groups[category])
+            self._orders[category] = epoch, order
+        return order
+
+
+def by_category(rows: np.ndarray, label: np.ndarray) -> list[np.ndarray]:
+    """The rows of each label that there is."""
+    order = np.argsort(label, kind="stable")
+    return np.split(rows[order], np.flatnonzero(np.diff(label[order])) + 1)
+
+
+@lru_cache(maxsize=2)  # a batch may reach from one block into the next
+def rounds(count: int, seed: int, block: int) -> np.ndarray:
+    """The categories in the order of their turns, ROUNDS times each of them."""
+    turns = np.tile(np.arange(count), (ROUNDS, 1))
+    return np.random.default_rng((seed, block, count)).permuted(turns, axis=1).reshape(-1)
 
 
 @lru_cache(maxsize=2)  # a batch may reach from one epoch into the next

@@ -4,9 +4,11 @@ from itertools import islice
 import numpy as np
 import pytest
 
+import raster
 from dsnjax import config
 from dsnjax.data import batches, noise
 from dsnjax.data.store import Store
+from dsnjax.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +83,65 @@ def test_every_drawing_comes_once_an_epoch_even_across_batches():
     epochs = row.reshape(16, 50)
     assert all(sorted(epoch) == list(rows) for epoch in epochs)
     assert not np.array_equal(epochs[0], epochs[1])
+
+
+GROUPS = [np.arange(0, 7), np.arange(10, 110), np.arange(200, 230)]
+
+
+def test_balanced_batches_give_categories_in_turn_and_all_drawings_before_one_again():
+    source = batches.Balanced(GROUPS, 30, seed=0)
+    row = np.concatenate([source[step] for step in range(20)])
+    category = np.searchsorted([0, 10, 200], row, side="right") - 1
+    assert (np.sort(category.reshape(200, 3), axis=1) == [0, 1, 2]).all()
+    assert len({tuple(turn) for turn in category.reshape(200, 3)}) == 6
+    for number, group in enumerate(GROUPS):
+        of_group = row[category == number]
+        for begin in range(0, 200 - len(group) + 1, len(group)):
+            assert sorted(of_group[begin : begin + len(group)]) == list(group)
+
+
+def test_balanced_batches_are_reached_at_once_in_any_order():
+    whole = batches.Balanced(GROUPS, 25, seed=4)
+    expected = [whole[step] for step in range(40)]
+    fresh = batches.Balanced(GROUPS, 25, seed=4)
+    assert all(np.array_equal(fresh[step], expected[step]) for step in (33, 2, 39, 0))
+
+
+def test_balanced_training_shows_categories_equally_often(store, tiny):
+    rows = np.flatnonzero((store.label > 0) | (np.arange(len(store)) % 5 == 0))
+    data = tiny.data.model_copy(update={"balance": True})
+    label = np.concatenate([batch["label"] for batch in stream(store, data, rows, 0, 10)])
+    counts = np.bincount(label, minlength=len(store.categories))
+    assert counts.max() - counts.min() <= 1
+
+
+def test_columns_of_the_store_come_with_the_batch_on_request(store, tiny):
+    columns, rows = ("country", "recognized", "key_id"), np.arange(40)
+    *_, last = batches.once(store, rows, tiny.data, columns=columns)
+    assert last["key_id"].tolist() == [*store.key_id[32:40].tolist(), *[0] * 24]
+    assert last["country"].dtype == store.country.dtype and len(last["recognized"]) == 32
+    with closing(batches.training(store, rows, tiny.data, 0, 0, columns=columns)) as found:
+        batch = next(found)
+    of_key = dict(zip(store.key_id.tolist(), store.country.tolist(), strict=True))
+    assert [of_key[key] for key in batch["key_id"].tolist()] == batch["country"].tolist()
+    with pytest.raises(ValueError, match="columns: no label; want some of"):
+        next(batches.once(store, rows, tiny.data, columns=["label"]))
+
+
+def test_each_level_is_a_channel_of_the_image(store, tiny):
+    timed = raster.pack([[[[0, 9, 255], [0, 99, 200], [0.0, 50.0, 300.0]]]])
+    data = tiny.data.model_copy(update={"levels": ("order", "speed", "time")})
+    image = batches.inputs(timed, data)["image"]
+    assert image.shape == (1, 32, 32, 3)
+    for channel, name in enumerate(data.levels):
+        alone = tiny.data.model_copy(update={"levels": (name,)})
+        assert np.array_equal(image[..., channel], batches.inputs(timed, alone)["image"][..., 0])
+
+
+def test_levels_of_time_are_refused_for_a_store_without_times(store, tiny):
+    data = tiny.data.model_copy(update={"levels": ("order", "time")})
+    with pytest.raises(UserError, match=r"data\.levels: time needs drawings with times"):
+        stream(store, data, np.arange(9), 0, 1)
 
 
 def test_another_seed_is_another_order():
