@@ -261,6 +261,14 @@ class Optim(Section):
     """Largest norm of the gradient."""
 
 
+class Mesh(Section):
+    """How a run lies on its devices. It changes no figure: a run may go on under another one."""
+
+    fsdp: Count = 1
+    """Devices that share one copy of the large weights and their optimizer state; the batch is
+    spread over all devices, whatever it is. Above 1, weights too large for one device fit."""
+
+
 class Run(Section):
     """How long to train and what to keep."""
 
@@ -282,6 +290,7 @@ class Config(Section):
     loss: Loss = Loss()
     optim: Optim = Optim()
     run: Run = Run()
+    mesh: Mesh = Mesh()
 
     @model_validator(mode="after")
     def even(self) -> "Config":

@@ -2,34 +2,49 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
+from dsnjax import config as schema
 from dsnjax import mesh, metrics, tracking
 from dsnjax.data import batches
+from dsnjax.data.store import Store
 from dsnjax.errors import UserError
 from dsnjax.state import Network, TrainState
 from dsnjax.workdir import Workdir
 
 
-def make_eval_step(network: Network) -> Callable[..., dict[str, jax.Array]]:
-    """The pure step: params, statistics and a batch to the batch's sums. See metrics.sums."""
+def make_eval_step(network: Network, devices: Mesh) -> Callable[..., dict[str, jax.Array]]:
+    """The compiled step: params, statistics and a batch to the batch's sums. See metrics.sums."""
 
     def step(params, statistics, batch):
         output, _ = network.apply(params, statistics, batch, train=False)
         return metrics.sums(output.logits, batch["label"], batch["mask"])
 
-    devices = mesh.make()
-    whole, rows = mesh.replicated(devices), mesh.by_batch(devices)
-    return jax.jit(step, in_shardings=(whole, whole, rows), out_shardings=whole)
+    return jax.jit(step, out_shardings=mesh.replicated(devices))
+
+
+def held_out(
+    store: Store, rows: np.ndarray, data: schema.Data, devices: Mesh
+) -> tuple[Iterator[dict[str, jax.Array]], int]:
+    """Batches on all devices in which every row comes once, and how many there are."""
+    # A run may be evaluated on more devices than it was trained on.
+    size = math.ceil(data.batch_size / devices.size) * devices.size
+    data = data.model_copy(update={"batch_size": size})
+    own = mesh.own_rows(size, devices)
+    spread = (mesh.spread(batch, devices) for batch in batches.once(store, rows, data, own=own))
+    return spread, math.ceil(len(rows) / size)
 
 
 def totals(
-    step: Callable[..., dict[str, jax.Array]], state: TrainState, data: Iterable[batches.Batch]
+    step: Callable[..., dict[str, jax.Array]],
+    state: TrainState,
+    data: Iterable[dict[str, jax.Array]],
 ) -> dict[str, np.ndarray]:
     """Sums over all batches."""
     added = None
@@ -54,15 +69,15 @@ def evaluate(workdir: Workdir, *, split: str = "test") -> dict[str, Any]:
         CheckpointError: nothing was trained there yet.
         UserError: the split is empty.
     """
-    config, store = workdir.config(), workdir.store()
+    config, store, devices = workdir.config(), workdir.store(), mesh.make()
     network, state = workdir.restore()
     rows = batches.rows(store, config.data)[split]
     if not len(rows):
         raise UserError(f"{store.path}: no drawing in the {split} split; see --data.split")
-    step, count = make_eval_step(network), math.ceil(len(rows) / config.data.batch_size)
+    step = make_eval_step(network, devices)
+    data, count = held_out(store, rows, config.data, devices)
     with tracking.bar(f"evaluating {split}", count) as bar:
-        data = bar.watched(batches.once(store, rows, config.data))
-        figures = metrics.summary(totals(step, state, data), store.categories)
+        figures = metrics.summary(totals(step, state, bar.watched(data)), store.categories)
     figures |= {"step": int(state.step), "split": split, "noise_filter": config.data.noise.filter}
     if split == "test":
         write(workdir.path / "evaluation.json", figures)

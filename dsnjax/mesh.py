@@ -1,15 +1,44 @@
-"""Devices of this run as one mesh, and how arrays lie on it."""
+"""Devices of a run as one mesh, and how its arrays lie on it.
+
+The mesh has two axes. The rows of a batch are spread over both. Along `fsdp` the large arrays of
+the state (weights, and what the optimizer keeps of them) are spread as well; along `data` every
+device holds its own copy of them.
+"""
+
+from collections.abc import Sequence
+from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from dsnjax import config as schema
 from dsnjax.errors import UserError
 
+AXES = ("data", "fsdp")
+LARGE = 2**16  # numbers; to gather a smaller array costs more time than it saves memory
 
-def make() -> Mesh:
-    """All devices on one axis, `data`."""
+
+def make(wanted: schema.Mesh | None = None, devices: Sequence[Any] | None = None) -> Mesh:
+    """The devices, by default all of every process, as the config wants them.
+
+    Args:
+        wanted: None for a copy of the whole state on every device.
+
+    Raises:
+        UserError: `mesh.fsdp` does not divide them.
+    """
+    devices = jax.devices() if devices is None else devices
+    fsdp = wanted.fsdp if wanted else 1
+    if len(devices) % fsdp:
+        raise UserError(
+            f"mesh.fsdp={fsdp} does not divide {len(devices)} devices; use a divisor, "
+            "or 1 for a copy of the weights on every device"
+        )
+    # Neighbours share the weights: devices of one machine come one after another.
+    shape = (len(devices) // fsdp, fsdp)
     # Auto, said aloud: make_mesh's default became Explicit in jax 0.9.
-    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+    return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * 2, devices=devices)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -18,14 +47,59 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def by_batch(mesh: Mesh) -> NamedSharding:
-    """Rows of a batch spread over the devices."""
-    return NamedSharding(mesh, PartitionSpec("data"))
+    """Rows of a batch spread over all devices."""
+    return NamedSharding(mesh, PartitionSpec(AXES))
 
 
-def check_batch(batch_size: int, mesh: Mesh) -> None:
-    """Raises UserError where a batch does not spread evenly."""
+def by_size(mesh: Mesh, shapes: Any) -> Any:
+    """How a state lies: the longest axis of each large array spread along `fsdp`, the rest whole.
+
+    Args:
+        shapes: a tree of arrays or their shapes.
+
+    Returns:
+        the same tree of shardings.
+    """
+    fsdp = mesh.shape["fsdp"]
+
+    def one(leaf: Any) -> NamedSharding:
+        fitting = [axis for axis, length in enumerate(leaf.shape) if length % fsdp == 0]
+        if fsdp == 1 or leaf.size < LARGE or not fitting:
+            return replicated(mesh)
+        longest = max(fitting, key=lambda axis: leaf.shape[axis])
+        return NamedSharding(mesh, PartitionSpec(*[None] * longest, "fsdp"))
+
+    return jax.tree.map(one, shapes)
+
+
+def abstract(shapes: Any, shardings: Any) -> Any:
+    """Shapes that say how they lie on the devices; what a checkpoint is read into."""
+    return jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        shapes,
+        shardings,
+    )
+
+
+def spread(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
+    """The global batch as arrays on all devices, of the rows that this process was given."""
+    rows = by_batch(mesh)
+    return {
+        name: jax.make_array_from_process_local_data(rows, column) for name, column in batch.items()
+    }
+
+
+def own_rows(batch_size: int, mesh: Mesh) -> slice:
+    """The rows of each global batch that this process's devices hold.
+
+    Raises:
+        UserError: the batch does not spread evenly.
+    """
     if batch_size % mesh.size:
         raise UserError(
             f"data.batch_size={batch_size} does not divide over {mesh.size} devices; "
             f"use a multiple of {mesh.size}"
         )
+    parts = by_batch(mesh).addressable_devices_indices_map((batch_size,)).values()
+    places = [part[0].indices(batch_size) for part in parts]  # type: ignore[index]
+    return slice(min(start for start, _, _ in places), max(stop for _, stop, _ in places))

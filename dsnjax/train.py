@@ -146,20 +146,19 @@ class Training:
             if not len(self.rows[split]):
                 raise UserError(f"{store.path}: the {split} split is empty; prepare more drawings")
         self.plan = Plan(len(self.rows["train"]), config.data.batch_size, config.run.epochs)
-        devices = mesh.make()
-        mesh.check_batch(config.data.batch_size, devices)
-        whole, split = mesh.replicated(devices), mesh.by_batch(devices)
+        self.devices = mesh.make(config.mesh)
+        self.own = mesh.own_rows(config.data.batch_size, self.devices)
         network = state.network(config.model, config.data, len(store.categories))
         tx = optim.make(config.optim, self.plan.steps)
-        self.shapes = abstract(network, config, self.plan.steps)
-        self.born = jax.jit(lambda: state.initial(network, tx, config.seed), out_shardings=whole)
+        self.shapes = abstract(network, config, self.plan.steps, self.devices)
+        lies = jax.tree.map(lambda leaf: leaf.sharding, self.shapes)
+        self.born = jax.jit(lambda: state.initial(network, tx, config.seed), out_shardings=lies)
         self.step = jax.jit(
             make_train_step(network, tx, config.loss),
-            in_shardings=(whole, split),
-            out_shardings=whole,
+            out_shardings=(lies, mesh.replicated(self.devices)),
             donate_argnums=0,
         )
-        self.look = evaluate.make_eval_step(network)
+        self.look = evaluate.make_eval_step(network, self.devices)
 
     def run(self) -> None:
         """Steps from the newest checkpoint to the end of the plan."""
@@ -167,14 +166,16 @@ class Training:
         with self.workdir.checkpoints() as saved:
             now = saved.newest(self.shapes) or self.born()
             start = int(now.step)
-            data = batches.training(self.store, self.rows["train"], config.data, config.seed, start)
+            data = batches.training(
+                self.store, self.rows["train"], config.data, config.seed, start, own=self.own
+            )
             metrics = tracking.Metrics(path / "metrics.jsonl", start)
             bar = tracking.bar("training", plan.steps, start)
             with closing(data), closing(metrics), bar as bar, signals() as stopped:
                 told = Told(saved, metrics, bar, Clock(config.data.batch_size))
                 bar.note("compiling")
                 for done in range(start + 1, plan.steps + 1):
-                    now, figures = self.step(now, next(data))
+                    now, figures = self.step(now, mesh.spread(next(data), self.devices))
                     stop = stopped() and done < plan.steps
                     self.tell(now, figures, done, stop, told)
                     if stop:
@@ -202,8 +203,7 @@ class Training:
     def validate(self, now: TrainState, done: int, told: Told) -> None:
         """Measures the state on the validation split and saves it with its MAP@3."""
         rows, data = self.rows["valid"], self.config.data
-        held_out = batches.once(self.store, rows, data)
-        count = math.ceil(len(rows) / data.batch_size)
+        held_out, count = evaluate.held_out(self.store, rows, data, self.devices)
         watched = told.bar.beside(held_out, "validating", count)
         figures = summary(evaluate.totals(self.look, now, watched), self.store.categories)
         kept = {f"valid_{name}": figures[name] for name in ("map3", "accuracy", "loss")}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jax
 import yaml
+from jax.sharding import Mesh
 
 from dsnjax import checkpoint, mesh, optim, state
 from dsnjax import config as schema
@@ -87,7 +88,9 @@ class Workdir:
         network = state.network(config.model, config.data, len(self.categories()))
         with self.checkpoints() as saved:
             step = saved.best()
-            return network, saved.restore(step, abstract(network, config, steps=1))
+            return network, saved.restore(
+                step, abstract(network, config, steps=1, devices=mesh.make())
+            )
 
     def _made_up(self, count: int) -> Store:
         folder, store = self.path / "drawings", self.path / "store"
@@ -103,21 +106,20 @@ class Workdir:
             text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
             draft.write_text(text, encoding="utf-8")
             draft.replace(file)
-        elif (there := self.config()) != config:
+        elif (there := self.config().model_copy(update={"mesh": config.mesh})) != config:
             first = next(_differences(there, config))
             raise UserError(
                 f"{self.path} holds a run with {first}; give another --workdir, or the same values"
             )
 
 
-def abstract(network: state.Network, config: schema.Config, steps: int) -> state.TrainState:
-    """Shapes of a run's state, lying whole on every device."""
+def abstract(
+    network: state.Network, config: schema.Config, steps: int, devices: Mesh
+) -> state.TrainState:
+    """Shapes of a run's state, and how it lies on the devices."""
     tx = optim.make(config.optim, steps)
     shapes = jax.eval_shape(lambda: state.initial(network, tx, config.seed))
-    whole = mesh.replicated(mesh.make())
-    return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole), shapes
-    )
+    return mesh.abstract(shapes, mesh.by_size(devices, shapes))
 
 
 def _differences(there: schema.Config, here: schema.Config) -> Iterator[str]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from dsnjax import config, state, train
+from dsnjax import config, mesh, state, train
 from dsnjax.data import prepare, synthetic
 from dsnjax.errors import DataError, Interrupted, UserError
 from dsnjax.workdir import Workdir, abstract
@@ -25,7 +25,7 @@ def leaves(path):
     workdir = Workdir(path)
     run = workdir.config()
     network = state.network(run.model, run.data, len(workdir.categories()))
-    shapes = abstract(network, run, 1)
+    shapes = abstract(network, run, 1, mesh.make())
     with workdir.checkpoints() as saved:
         found = saved.newest(shapes)
     assert found is not None
