@@ -123,8 +123,18 @@ def all_moderate(points):
 
 @kernel
 def take_index(columns, indices, taken):
-    """Fills the index of the drawings `indices`; returns the place of an unsound one, or -1."""
+    """Fills the index of the drawings `indices`; negative ones count from the end, and are set.
+
+    Returns the place of a drawing that is not there or not sound, or -1.
+    """
     index = columns.index
+    drawings = index.shape[0] - 1
+    for i in range(indices.shape[0]):
+        b = indices[i] + (drawings if indices[i] < 0 else 0)
+        if b < 0 or b >= drawings:
+            return i
+        indices[i] = b
+    touch(columns, indices, taken)
     taken[0, 0] = 0
     taken[0, 1] = 0
     for i in range(indices.shape[0]):
@@ -136,18 +146,41 @@ def take_index(columns, indices, taken):
     return -1
 
 
+@inlined
+def touch(columns, indices, taken):
+    """Reads where each drawing begins and ends, which brings it into the cache.
+
+    No read waits for the one before, so the processor waits for memory some twenty drawings at a
+    time, and no longer drawing by drawing where their strokes are counted. `taken` is given what
+    was read, to be overwritten, because LLVM leaves out reads that come to nothing.
+    """
+    points, stroke_lengths, index = columns
+    last, last_stroke = points.shape[0] - 1, stroke_lengths.shape[0] - 1
+    if last < 0 or last_stroke < 0:
+        return
+    for i in range(indices.shape[0]):
+        b = indices[i]
+        p = min(max(index[b, 0], 0), last)
+        q = min(max(index[b + 1, 0], 0), last)
+        s = min(max(index[b, 1], 0), last_stroke)
+        first, middle, end = points[p, 0], points[(p + q) // 2, 0], points[q, 0]
+        taken[i + 1, 0] = I64(first < middle) + I64(middle < end)
+        taken[i + 1, 1] = I64(stroke_lengths[s])
+
+
 @kernel
 def take(columns, indices, taken):
     """Copies the points and stroke lengths of the drawings `indices` into `taken`."""
+    points, taken_points = columns.points.reshape(-1), taken.points.reshape(-1)
+    lengths, taken_lengths = columns.stroke_lengths, taken.stroke_lengths
     for i in range(indices.shape[0]):
         b = indices[i]
-        start, first, count = columns.index[b, 0], taken.index[i, 0], taken.index[i + 1, 0]
-        for p in range(count - first):
-            taken.points[first + p, 0] = columns.points[start + p, 0]
-            taken.points[first + p, 1] = columns.points[start + p, 1]
-        start, first, count = columns.index[b, 1], taken.index[i, 1], taken.index[i + 1, 1]
-        for s in range(count - first):
-            taken.stroke_lengths[first + s] = columns.stroke_lengths[start + s]
+        start, first = INDEX(2 * columns.index[b, 0]), INDEX(2 * taken.index[i, 0])
+        for p in range(2 * (taken.index[i + 1, 0] - taken.index[i, 0])):
+            taken_points[first + INDEX(p)] = points[start + INDEX(p)]
+        start, first = INDEX(columns.index[b, 1]), INDEX(taken.index[i, 1])
+        for s in range(taken.index[i + 1, 1] - taken.index[i, 1]):
+            taken_lengths[first + INDEX(s)] = lengths[start + INDEX(s)]
 
 
 @kernel

@@ -64,20 +64,20 @@ class Packed:
                 f"take: want a list of whole numbers, got {wanted.dtype} {wanted.shape}"
             )
         wanted = wanted.astype(np.int64)
-        wanted[wanted < 0] += len(self)
-        if wanted.size and not 0 <= wanted.min() <= wanted.max() < len(self):
-            raise IndexError(f"take: indices reach beyond the {len(self)} drawings there are")
         index = np.empty((len(wanted) + 1, 2), np.int64)
-        bad = kernels.take_index(self.columns, wanted, index)
+        columns = self.columns
+        bad = kernels.take_index(columns, wanted, index)
         if bad >= 0:
+            if not 0 <= wanted[bad] < len(self):
+                raise IndexError(f"take: {wanted[bad]} is beyond the {len(self)} drawings here")
             raise ValueError(_unsound(wanted[bad]))
         n, s = index[-1]
         taken = kernels.Columns(np.empty((n, 2), self.points.dtype), np.empty(s, np.int32), index)
-        kernels.take(self.columns, wanted, taken)
+        kernels.take(columns, wanted, taken)
         times = None
         if self.times is not None:
             times = np.empty(n, np.float32)
-            kernels.take_times(self.times, self.columns.index, wanted, times, index)
+            kernels.take_times(self.times, columns.index, wanted, times, index)
         return Packed(*taken, times)
 
     def unpack(self) -> list[list[list[list[float]]]]:

@@ -79,9 +79,10 @@ def test_columns_need_not_be_contiguous():
     assert np.array_equal(raster.render(same), raster.render(packed))
 
 
-def test_a_missing_drawing_is_refused():
-    with pytest.raises(IndexError, match="beyond the 3 drawings"):
-        raster.pack(DRAWINGS).take([3])
+@pytest.mark.parametrize("missing", [3, -4])
+def test_a_missing_drawing_is_refused(missing):
+    with pytest.raises(IndexError, match=f"{missing} is beyond the 3 drawings here"):
+        raster.pack(DRAWINGS).take([0, -1, missing])
 
 
 def test_take_wants_whole_numbers():
