@@ -107,10 +107,10 @@ def card(workdir: Workdir, model: Bundle) -> str:
     weights = sum(array.size for array in model.params.values())
     worst = sorted(figures["per_category"].items(), key=lambda item: item[1]["map3"])[:5]
     weak = ", ".join(f"{name} {own['map3']:.3f}" for name, own in worst)
-    made_up = workdir.config().data.store is None
+    data = workdir.config().data
     source = (
         "made-up drawings of dsnjax"
-        if made_up
+        if data.store is None
         else "drawings of the Quick, Draw! Dataset by Google, Inc., CC BY 4.0, modified"
     )
     return f"""# A Deep Sketch Network for {len(model.categories)} categories
@@ -123,7 +123,7 @@ def card(workdir: Workdir, model: Bundle) -> str:
 | MAP@3 | {figures["map3"]:.4f} |
 | accuracy | {figures["accuracy"]:.4f} |
 | measured on | {figures["drawings"]:,} drawings of the {figures["split"]} split |
-| noise filter | {figures["noise_filter"]} |
+| protocol | {data.protocol()} |
 | hardest | {weak} (MAP@3) |
 
 Use it: `dsnjax predict --model FOLDER drawings.ndjson`.

@@ -7,13 +7,16 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
 from dsnjax import config
 from dsnjax.config import Count, Section, Share
 from dsnjax.errors import DataError, UserError
+
+if TYPE_CHECKING:
+    from dsnjax.data.store import Store
 
 Files = tyro.conf.Positional[tuple[str, ...]]
 
@@ -72,7 +75,7 @@ class Prepare(Section):
     sources: Files = ()
     """Files (simplified or raw ndjson, .csv, .bin, .gz of them), folders, or a bucket's folder."""
     store: Path
-    """Folder to write; with --verify or --export, to read."""
+    """Folder to write; with --verify, --export or --write-split, to read."""
     categories: str | None = None
     """A preset (quickdraw40, paper40, all345), a file of names, or names with commas; none: the
     names of the files."""
@@ -80,12 +83,18 @@ class Prepare(Section):
     """Processes that read."""
     max_reject_share: Share = 0.01
     """More bad rows than this share end in exit code 3."""
+    times: bool = False
+    """Keep when each point was drawn; raw drawings have that, rows without it are bad then."""
     engine: Literal["local", "ray"] = "local"
     """Who reads: processes of this machine, or a Ray cluster (pip install 'dsnjax[ray]')."""
     verify: bool = False
     """Instead: compare every byte of the store with its checksums."""
     export: Path | None = None
     """Instead: write the store's drawings to this Parquet file."""
+    write_split: Path | None = None
+    """Instead: write which drawings are valid and test to this file, for --data.split.file."""
+    noise: config.Noise = config.Noise()
+    split: config.Split = config.Split()
 
     def execute(self) -> None:
         from rich.console import Console
@@ -102,6 +111,8 @@ class Prepare(Section):
 
             parquet.write(Store.open(self.store), self.export)
             print(self.export)
+        elif self.write_split:
+            self._write_split(Store.open(self.store), self.write_split)
         elif not self.sources:
             raise UserError("prepare: no SOURCE; name files or folders of drawings")
         else:
@@ -111,9 +122,18 @@ class Prepare(Section):
                 self.categories,
                 jobs=self.jobs,
                 max_reject_share=self.max_reject_share,
+                times=self.times,
                 engine=self.engine,
             )
-            Console().print(summary.table())
+            Console().print(summary.table(self.noise, self.split))
+
+    def _write_split(self, store: "Store", path: Path) -> None:
+        from dsnjax.data import split
+
+        member = split.members(store, self.noise, self.split)
+        split.write(path, member, store.key_id, store.hash)
+        valid, test = ((member == code).sum() for code in (split.VALID, split.TEST))
+        print(f"{path}: {valid:,} valid and {test:,} test drawings; train with --data.split.file")
 
 
 class Evaluate(Section):

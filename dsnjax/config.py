@@ -42,6 +42,8 @@ class Noise(Section):
     """Drawings whose entropy lies below this percentile of their category are dropped."""
     high: Share = 0.95
     """... and above this one."""
+    recognized: bool = False
+    """Drop as well what the game that collected the drawings did not recognize."""
 
     @model_validator(mode="after")
     def ordered(self) -> "Noise":
@@ -70,12 +72,22 @@ class Augment(Section):
 
 
 class Split(Section):
-    """Shares of the drawings kept from training; the rest is trained on."""
+    """Which drawings are kept from training: shares, so many of each category, or a list."""
 
     valid: Share = 0.05
     """Share of the drawings that chooses the best checkpoint."""
     test: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the drawings that is looked at once, at the end."""
+    fixed: Annotated[int, Field(ge=0)] = 0
+    """Instead: drawings of each category for valid, and as many for test; the paper has 512."""
+    file: Path | None = None
+    """Instead: the manifest that `dsnjax prepare --write-split` wrote."""
+
+    @model_validator(mode="after")
+    def one_rule(self) -> "Split":
+        if self.fixed and self.file:
+            raise ValueError(f"fixed={self.fixed} and file={self.file} are both given; want one")
+        return self
 
     @model_validator(mode="after")
     def leaves_some(self) -> "Split":
@@ -114,6 +126,23 @@ class Data(Section):
     augment: Augment = Augment()
     noise: Noise = Noise()
     split: Split = Split()
+
+    def protocol(self) -> str:
+        """What figures of this data stand for: which drawings were dropped, before which split."""
+        noise, split = self.noise, self.split
+        dropped = f"entropy outside percentiles {noise.low:g} to {noise.high:g}"
+        dropped += ", not recognized" * noise.recognized
+        filtered = {
+            "none": "honest: no drawing filtered",
+            "train": f"honest: tested on all drawings, trained without noise ({dropped})",
+            "all": f"paper: noise dropped before the split, from test too ({dropped})",
+        }[noise.filter]
+        rule = f"split by share, valid {split.valid:g}, test {split.test:g}"
+        if split.fixed:
+            rule = f"split by number, {split.fixed} valid and {split.fixed} test of each category"
+        elif split.file:
+            rule = f"split as {split.file.name} says"
+        return f"{filtered}; {rule}"
 
 
 class CNN(Section):

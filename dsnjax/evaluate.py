@@ -63,7 +63,7 @@ def evaluate(workdir: Workdir, *, split: str = "test") -> dict[str, Any]:
         split: `train`, `valid` or `test`; each of its drawings counts exactly once.
 
     Returns:
-        what metrics.summary gives, and `step`, `split` and `noise_filter`.
+        what metrics.summary gives, and `step`, `split`, `noise_filter` and `protocol`.
 
     Raises:
         CheckpointError: nothing was trained there yet.
@@ -79,6 +79,7 @@ def evaluate(workdir: Workdir, *, split: str = "test") -> dict[str, Any]:
     with tracking.bar(f"evaluating {split}", count) as bar:
         figures = metrics.summary(totals(step, state, bar.watched(data)), store.categories)
     figures |= {"step": int(state.step), "split": split, "noise_filter": config.data.noise.filter}
+    figures["protocol"] = config.data.protocol()
     if split == "test":
         write(workdir.path / "evaluation.json", figures)
     return figures

@@ -51,6 +51,11 @@ def test_none_takes_a_value_back():
             "optim.learning_rate: got 'fast'; input should be a va",
         ),
         (
+            ["--data.split.fixed", "512", "--data.split.file", "f"],
+            "data.split: fixed=512 and file=f are both given; want one",
+        ),
+        (["--data.levels", "order", "grey"], "data.levels.1: got 'grey'; input should be 'order'"),
+        (
             ["--data.batch-size", "2.5"],
             "data.batch_size: got '2.5'; input should be a valid integer",
         ),
@@ -126,3 +131,19 @@ def test_a_file_that_is_no_config(tmp_path: Path, text, message):
     (tmp_path / "a.yaml").write_text(text)
     with pytest.raises(UserError, match=message):
         config.load(str(tmp_path / "a.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({}, "honest: tested on all drawings, trained without noise (entropy outside percentiles "),
+        ({}, "; split by share, valid 0.05, test 0.1"),
+        ({"noise": {"filter": "none"}}, "honest: no drawing filtered"),
+        ({"noise": {"filter": "all"}}, "paper: noise dropped before the split, from test too"),
+        ({"noise": {"recognized": True}}, "percentiles 0.05 to 0.95, not recognized)"),
+        ({"split": {"fixed": 512}}, "split by number, 512 valid and 512 test of each category"),
+        ({"split": {"file": "far/away.split"}}, "split as away.split says"),
+    ],
+)
+def test_protocol_says_what_was_filtered_and_how_it_was_split(values, words):
+    assert words in config.check(config.Data, values).protocol()

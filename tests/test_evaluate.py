@@ -17,6 +17,11 @@ def test_every_test_drawing_counts_once(trained):
     assert sum(one["drawings"] for one in figures["per_category"].values()) == len(rows)
 
 
+def test_figures_name_their_protocol(trained):
+    figures = json.loads((trained / "evaluation.json").read_text())
+    assert figures["protocol"] == Workdir(trained).config().data.protocol()
+
+
 def test_evaluating_again_gives_what_the_run_said(trained):
     before = json.loads((trained / "evaluation.json").read_text())
     assert evaluate.evaluate(Workdir(trained)) == before

@@ -20,7 +20,7 @@ import numpy as np
 
 import raster
 from dsnjax import config
-from dsnjax.data import augment, noise, split
+from dsnjax.data import augment, split
 from dsnjax.data.store import Store
 from dsnjax.errors import UserError
 
@@ -31,18 +31,9 @@ ROUNDS = 64  # rounds of all categories whose order is drawn at once
 
 
 def rows(store: Store, data: config.Data) -> dict[str, np.ndarray]:
-    """The rows of the store in each split (`train`, `valid`, `test`), noise removed as asked.
-
-    With `noise.filter` all, drawings are filtered first and split afterwards, the paper's way;
-    with train, only those that are trained on, so that the figures are of all drawings.
-    """
-    member = split.split(store.hash, data.split.valid, data.split.test)
-    keep = noise.keep_mask(store.entropy, store.label, data.noise.low, data.noise.high)
-    filtered = {"none": (), "train": ("train",), "all": split.NAMES}[data.noise.filter]
-    return {
-        name: np.flatnonzero((member == code) & (keep | (name not in filtered)))
-        for code, name in enumerate(split.NAMES)
-    }
+    """The rows of the store in each split (`train`, `valid`, `test`): see `split.members`."""
+    member = split.members(store, data.noise, data.split)
+    return {name: np.flatnonzero(member == code) for code, name in enumerate(split.NAMES)}
 
 
 def training(

@@ -1,5 +1,6 @@
 """Files that are whole or not there at all, and folders that one run at a time may write."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -14,11 +15,15 @@ from dsnjax.errors import UserError
 def whole(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
     """A file to write that takes its name only when all of it is written.
 
-    Without sync a loss of power may still tear it: for files whose checksum is looked at.
+    Without sync a loss of power may still tear it: for files whose checksum is looked at. Makes its
+    folder. Raises UserError where nothing may be written.
     """
     # A worker that outlives its parent for a moment may be writing the same file.
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with open(part, "wb") as file:
+    with _refusal_told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(part, "wb")  # noqa: SIM115 (closed two lines on)
+    with file:
         yield file
         if sync:
             file.flush()
@@ -28,11 +33,26 @@ def whole(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Makes the folder and keeps every other run out of it, until this one ends or dies."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as file:
+    """Makes the folder and keeps every other run out of it, until this one ends or dies.
+
+    Raises UserError where nothing may be written, or another run does.
+    """
+    with _refusal_told(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / ".lock", "w")  # noqa: SIM115 (closed two lines on)
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(f"{folder}: another run writes here; wait until it has ended") from None
         yield
+
+
+@contextmanager
+def _refusal_told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:  # told by those who know how much is to come
+            raise
+        raise UserError(f"{path}: cannot be written ({error.strerror}); name another") from None

@@ -60,6 +60,7 @@ class Drawing(msgspec.Struct, gc=False):
     drawing: its strokes in time order, each (xs, ys) in 0..255.
     word: what the person was asked to draw. key_id: 0 where there is none. times: of each
     point of each stroke, in ms since the first one; None for drawings that came simplified.
+    backwards: whether they are not in order, or begin below 0.
     """
 
     drawing: list[Stroke]
@@ -69,6 +70,7 @@ class Drawing(msgspec.Struct, gc=False):
     timestamp: str | None = None
     recognized: bool | None = None
     times: list[list[float]] | None = None
+    backwards: bool = False
 
 
 class Reject(msgspec.Struct, frozen=True):
@@ -194,9 +196,9 @@ def parse_row(row: bytes, *, file: str = "", line: int = 1, fit: bool = False) -
         if len(row) > MAX_LINE:
             raise _RowError("line_too_long", "$", f"want at most {MAX_LINE} bytes")
         try:
-            found, times = _decode(row), None
+            found, times, backwards = _decode(row), None, False
         except msgspec.ValidationError as error:
-            found, drawing, times = _raw(row, error, fit)
+            found, drawing, times, backwards = _raw(row, error, fit)
         else:
             drawing = found.drawing
             _check(drawing)
@@ -204,15 +206,14 @@ def parse_row(row: bytes, *, file: str = "", line: int = 1, fit: bool = False) -
     except (_RowError, msgspec.DecodeError, UnicodeDecodeError) as error:
         reason, path, message = error.args if isinstance(error, _RowError) else _why(error, row)
         return Reject(reason, file, line, path, message)
-    return Drawing(
-        drawing, found.word, key_id, found.countrycode, found.timestamp, found.recognized, times
-    )
+    about = (found.word, key_id, found.countrycode, found.timestamp, found.recognized)
+    return Drawing(drawing, *about, times, backwards)
 
 
 def _raw(
     row: bytes, error: msgspec.ValidationError, fit: bool
-) -> tuple[_RawRow, list[Stroke], list[list[float]] | None]:
-    """A row that is not simplified, its strokes simplified and their times, if it has some.
+) -> tuple[_RawRow, list[Stroke], list[list[float]] | None, bool]:
+    """A row that is not simplified, its strokes simplified, their times and whether they go back.
 
     `error` says why it is not a simplified one; raised where it is no raw one either.
     """
@@ -231,8 +232,12 @@ def _raw(
     timed = 3 in lists
     strokes = raster.simplify(found.drawing, times=timed)
     drawing = [([*map(int, stroke[0])], [*map(int, stroke[1])]) for stroke in strokes]
-    start = strokes[0][2][0] if timed else 0
-    return found, drawing, [[t - start for t in ts] for _, _, ts in strokes] if timed else None
+    if not timed:
+        return found, drawing, None, False
+    given = [t for _, _, ts in found.drawing for t in ts]
+    start = strokes[0][2][0]
+    times = [[t - start for t in ts] for _, _, ts in strokes]
+    return found, drawing, times, given[0] < 0 or given != sorted(given)
 
 
 def _check(drawing: Sequence[tuple[list, list]]) -> None:

@@ -9,6 +9,7 @@ import errno
 import hashlib
 import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,10 +20,9 @@ from typing import Literal
 
 import msgspec
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from dsnjax import config, tracking
 from dsnjax.data import categories as names
 from dsnjax.data import engines, files, formats, join, noise, shards, split
 from dsnjax.data.shards import Range, Sidecar
@@ -71,9 +71,7 @@ class Summary:
     store: Path
     manifest: Manifest
 
-    def table(
-        self, low: float = 0.05, high: float = 0.95, valid: float = 0.1, test: float = 0.1
-    ) -> Table:
+    def table(self, noisy: config.Noise, rule: config.Split) -> Table:
         """Rows, rejected by reason, duplicates, kept; what a filter and a split make of those."""
         counts = self.manifest.counts
         table = Table("rows", "", title=f"{self.store}", title_justify="left")
@@ -81,17 +79,19 @@ class Summary:
         table.add_row("read", f"{counts.rows:,}")
         for reason, rows in sorted(counts.rejected.items()):
             table.add_row(f"rejected, {reason}: {formats.REASONS[reason]}", f"{rows:,}")
+        if counts.backwards:
+            table.add_row("with times that run backwards, not left out", f"{counts.backwards:,}")
         for what, rows in sorted(counts.duplicates.items()):
             table.add_row(f"duplicates, same {what}", f"{rows:,}")
         if counts.other:
             table.add_row("of other categories", f"{counts.other:,}")
         table.add_row(f"kept, of {len(self.manifest.categories)} categories", f"{counts.kept:,}")
-        store = Store.open(self.store)
-        noisy = int(np.sum(~noise.keep_mask(store.entropy, store.label, low, high)))
-        table.add_row(f"entropy outside the percentiles {low:.0%} to {high:.0%}", f"{noisy:,}")
-        members = np.bincount(split.split(store.hash, valid, test), minlength=3)
-        for name, rows in zip(split.NAMES, members, strict=True):
-            table.add_row(f"split {name}", f"{rows:,}")
+        low, high, store = noisy.low, noisy.high, Store.open(self.store)
+        outside = int(np.sum(~noise.keep_mask(store.entropy, store.label, low, high)))
+        table.add_row(f"entropy outside the percentiles {low:.0%} to {high:.0%}", f"{outside:,}")
+        member = split.members(store, noisy, rule)
+        for code, name in enumerate(split.NAMES):
+            table.add_row(f"split {name}", f"{np.sum(member == code):,}")
         return table
 
 
@@ -207,20 +207,15 @@ def _converted(plan: Plan, work: Path, jobs: int, engine: Engine) -> list[Sideca
     run = {"local": engines.local, "ray": engines.ray}[engine]
     sidecars: dict[int, Sidecar] = {}
     rows = 0
-    with _progress() as progress:
-        bar = progress.add_task("prepare", total=len(plan.ranges), rows=0)
-        for number, sidecar in run(convert, plan.ranges, jobs):
+    begin = time.perf_counter()
+    with tracking.bar("reading", len(plan.ranges)) as bar:
+        bar.note("starting")
+        for number, sidecar in bar.watched(run(convert, plan.ranges, jobs)):
             sidecars[number] = sidecar
             rows += sidecar.counts.rows
-            progress.update(bar, advance=1, rows=rows)
+            rate = rows / (time.perf_counter() - begin)
+            bar.note(f"{rows:,} drawings  {rate:,.0f}/s")
     return [sidecars[task.number] for task in plan.ranges]
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    rate = TextColumn("{task.fields[rows]:,} rows")
-    columns = TextColumn("{task.description}"), BarColumn(), rate, TimeRemainingColumn()
-    return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
 def _counted(
@@ -237,8 +232,12 @@ def _counted(
         )
     with files.whole(folder / REJECTS) as out:
         out.write(b"".join(msgspec.json.encode(reject) + b"\n" for reject in rejects))
-    other = sum(sidecar.counts.other for sidecar in sidecars)
-    return Counts(rows=rows, other=other, rejected=dict(sorted(rejected.items())))
+    return Counts(
+        rows=rows,
+        other=sum(sidecar.counts.other for sidecar in sidecars),
+        rejected=dict(sorted(rejected.items())),
+        backwards=sum(sidecar.counts.backwards for sidecar in sidecars),
+    )
 
 
 def _rejects(plan: Plan, sidecars: Sequence[Sidecar]) -> Iterator[formats.Reject]:
@@ -271,4 +270,5 @@ def _write(
         plan=plan.checksum,
         columns={},
     )
-    write(folder, joined.columns(), joined.sizes(), about)
+    with tracking.bar("joining", len(parts)) as bar:
+        write(folder, bar.watched(joined.columns()), joined.sizes(), about)

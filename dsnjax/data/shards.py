@@ -149,7 +149,7 @@ def _kept(
     for found in formats.rows(source):
         counts.rows += 1
         if times and isinstance(found, Drawing) and found.times is None:
-            message = "the drawing is a simplified one"
+            message = "the drawing is a simplified one; keep no times"
             found = Reject("times", source.file, source.number, "$.drawing", message)
         if isinstance(found, Reject):
             counts.rejected[found.reason] = counts.rejected.get(found.reason, 0) + 1
@@ -159,6 +159,7 @@ def _kept(
         found.word = found.word or stem
         if found.word in labels:
             counts.kept += 1
+            counts.backwards += found.backwards
             yield found
         else:
             counts.other += 1

@@ -1,20 +1,54 @@
 """The hash of every drawing in, its split out: train, valid or test, the same for ever.
 
-A drawing's split depends on its own hash alone: more drawings, another order or other
-categories move none of them, and two copies of a drawing never part.
+Split by share, a drawing depends on its own hash alone: more drawings, another order or other
+categories move none of them. However it is split, two copies of a drawing never part.
 """
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from dsnjax.data import files
+from dsnjax import config
+from dsnjax.data import files, noise
+from dsnjax.data.store import Store
 from dsnjax.errors import DataError, UserError
 
 TRAIN, VALID, TEST = 0, 1, 2
+NONE = -1  # filtered out
 NAMES = ("train", "valid", "test")
+
+
+def members(store: Store, noisy: config.Noise, rule: config.Split) -> np.ndarray:
+    """The split of every drawing of a store, noise removed as asked.
+
+    With `filter` all, drawings are filtered first and what is left is split, the paper's way; with
+    train, only those that are trained on are filtered, so that figures are of all drawings.
+
+    Returns:
+        int8 [n] of TRAIN, VALID, TEST, and NONE for what was filtered out.
+
+    Raises:
+        UserError: a category is too small for `fixed`, or the manifest is not there or of others.
+        DataError: the manifest is damaged.
+    """
+    keep = noise.keep_mask(store.entropy, store.label, noisy.low, noisy.high)
+    if noisy.recognized:
+        keep &= store.recognized != 0
+    rows = np.flatnonzero(keep | (noisy.filter != "all"))
+    hash = store.hash[rows]
+    result = np.full(len(store), NONE, np.int8)
+    if rule.file:
+        result[rows] = read(rule.file, store.key_id[rows], hash)
+    elif rule.fixed:
+        result[rows] = fixed(hash, store.label[rows], rule.fixed, rule.fixed, store.categories)
+    else:
+        result[rows] = split(hash, rule.valid, rule.test)
+    if noisy.filter == "train":
+        result[(result == TRAIN) & ~keep] = NONE
+    return result
 
 
 def split(hash: np.ndarray, valid: float = 0.1, test: float = 0.1) -> np.ndarray:
@@ -37,7 +71,13 @@ def split(hash: np.ndarray, valid: float = 0.1, test: float = 0.1) -> np.ndarray
     return result
 
 
-def fixed(hash: np.ndarray, label: np.ndarray, valid: int = 512, test: int = 512) -> np.ndarray:
+def fixed(
+    hash: np.ndarray,
+    label: np.ndarray,
+    valid: int = 512,
+    test: int = 512,
+    categories: Sequence[str] = (),
+) -> np.ndarray:
     """Splits by number, the paper's way: so many of each category to test, so many to valid.
 
     In each category the drawings of lowest hash are test, the next are valid. A drawing whose
@@ -46,6 +86,7 @@ def fixed(hash: np.ndarray, label: np.ndarray, valid: int = 512, test: int = 512
     Args:
         hash: uint64 [n], evenly spread; equal where the strokes are.
         label: [n] the category of each drawing.
+        categories: their names, for the message.
 
     Returns:
         int8 [n] of TRAIN, VALID, TEST.
@@ -59,9 +100,10 @@ def fixed(hash: np.ndarray, label: np.ndarray, valid: int = 512, test: int = 512
     begins = np.flatnonzero(np.diff(label[rows], prepend=-1))
     sizes = np.diff(begins, append=len(rows))
     if not len(rows) or sizes.min() <= valid + test:
-        short = label[rows[begins[sizes.argmin()]]] if len(rows) else 0
+        short = int(label[rows[begins[sizes.argmin()]]]) if len(rows) else 0
+        name = repr(categories[short]) if categories else short
         raise UserError(
-            f"split: category {short} has {sizes.min(initial=len(rows))} drawings, too few for "
+            f"split: category {name} has {sizes.min(initial=len(rows))} drawings, too few for "
             f"{valid} valid and {test} test ones; lower them or split by share"
         )
     rank = np.arange(len(rows)) - np.repeat(begins, sizes)
@@ -86,16 +128,16 @@ def write(path: Path, member: np.ndarray, key_id: np.ndarray, hash: np.ndarray) 
     Line after line a split and a `key_id`, or `#` and the hash where there is none, sorted.
 
     Args:
-        member: int8 [n] of TRAIN, VALID, TEST.
+        member: int8 [n] of TRAIN, VALID, TEST, NONE.
         key_id: uint64 [n], 0 where there is none.
         hash: uint64 [n].
     """
-    held = np.flatnonzero(member != TRAIN)
+    held = np.flatnonzero(member > TRAIN)
     named = zip(member[held].tolist(), key_id[held].tolist(), hash[held].tolist(), strict=True)
     lines = sorted(f"{NAMES[code]} {key or f'#{mark:016x}'}\n" for code, key, mark in named)
     text = "".join(lines).encode()
-    sizes = np.bincount(member, minlength=3).tolist()
-    head = _Head(1, sizes[VALID], sizes[TEST], hashlib.sha256(text).hexdigest())
+    valid, test = (int(np.sum(member == code)) for code in (VALID, TEST))
+    head = _Head(1, valid, test, hashlib.sha256(text).hexdigest())
     with files.whole(path) as file:
         file.write(msgspec.json.encode(head) + b"\n" + text)
 
@@ -111,6 +153,7 @@ def read(path: Path, key_id: np.ndarray, hash: np.ndarray) -> np.ndarray:
         int8 [n] of TRAIN, VALID, TEST.
 
     Raises:
+        UserError: it is not there, or names none of these drawings.
         DataError: it is no manifest, or not as it was written.
     """
     try:
@@ -126,6 +169,12 @@ def read(path: Path, key_id: np.ndarray, hash: np.ndarray) -> np.ndarray:
             marks = np.array([int(id[1:], 16) for id in ids if id[0] == "#"], np.uint64)
             found = np.isin(key_id, keys) | ((key_id == 0) & np.isin(hash, marks))
             result[np.isin(hash, hash[found])] = code
+    except OSError as error:
+        raise UserError(
+            f"{path}: {error.strerror}; write one by dsnjax prepare --write-split"
+        ) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: no manifest of a split ({error})") from None
+    if pairs and not result.any():
+        raise UserError(f"{path}: names none of the store's drawings; it is of other ones")
     return result

@@ -49,6 +49,8 @@ class Counts(msgspec.Struct):
     """By reason: the keys of `formats.REASONS`."""
     duplicates: dict[str, int] = msgspec.field(default_factory=dict)
     """By what was equal: `key_id`, or `strokes` within a category."""
+    backwards: int = 0
+    """Raw drawings whose times are not in order or begin below 0; they are kept."""
 
 
 class Column(msgspec.Struct, frozen=True):

@@ -136,6 +136,16 @@ def test_raw_drawing_is_moved_to_the_corner_and_scaled_to_the_square():
     assert np.abs(np.array(found.drawing) - [[[0, 100, 255], [0, 0, 100]]]).max() <= 1
 
 
+@pytest.mark.parametrize(
+    ("times", "backwards"),
+    [([[0, 5], [9, 9]], False), ([[0, 5], [4, 9]], True), ([[-3, 5], [6, 9]], True)],
+)
+def test_raw_drawing_whose_times_run_backwards_is_kept_and_told(times, backwards):
+    found = formats.parse_row(row([[[0, 9], [0, 9], times[0]], [[5, 6], [7, 9], times[1]]]))
+    assert isinstance(found, formats.Drawing) and found.backwards == backwards
+    assert found.times is not None and found.times[0][0] == 0
+
+
 def test_far_coordinates_and_a_dot_fit_the_square():
     far = formats.parse_row(row([[[-1e9, 1e9], [0, 0], [0, 1]]]))
     dot = formats.parse_row(row([[[7.5, 7.5], [3.0, 3.0], [9, -9]]]))

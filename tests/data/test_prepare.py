@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from dsnjax import config
 from dsnjax.data import engines, files, formats, join, prepare, shards
 from dsnjax.data.store import Store
 from dsnjax.errors import DataError, Interrupted, UserError
@@ -50,6 +51,13 @@ def checksums(store: Path) -> dict[str, str]:
     return {
         file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(store.iterdir())
     }
+
+
+def shown(summary: prepare.Summary) -> str:
+    """The words of the summary's table."""
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(summary.table(config.Noise(), config.Split()))
+    return " ".join(console.export_text().replace("│", "").split())
 
 
 @pytest.fixture
@@ -102,6 +110,17 @@ def test_times_of_raw_drawings_are_kept_on_request(tmp_path):
     assert set(second[0][2]) == {0}
     prepare.prepare([source], tmp_path / "without", "cat", jobs=1)
     assert Store.open(tmp_path / "without").packed.times is None
+
+
+def test_times_that_run_backwards_are_kept_counted_and_shown(tmp_path):
+    fine, back, negative = (
+        [[[0, 9, 20], [0, y, 0], ts]] for y, ts in enumerate(([0, 5, 9], [0, 9, 5], [-1, 5, 9]))
+    )
+    source = write(tmp_path / "in", cat=[row(fine), row(dot(1, 1) + dot(2, 2))])
+    (source / "dog.ndjson").write_text("\n".join([row(back), row(negative)]))
+    summary = prepare.prepare([source], tmp_path / "s", jobs=1)
+    assert summary.manifest.counts.backwards == 2 and summary.manifest.counts.kept == 4
+    assert "with times that run backwards, not left out 2" in shown(summary)
 
 
 def test_rows_without_times_are_bad_where_times_were_asked_for(tmp_path):
@@ -300,6 +319,14 @@ def test_drawing_of_ten_thousand_strokes_is_kept(tmp_path):
     assert Store.open(tmp_path / "s").packed.unpack() == [drawing]
 
 
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_store_that_cannot_be_written_is_named(tmp_path, name):
+    source = write(tmp_path / "in", cat=[row()])
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match=r"file.*: cannot be written \(.*\); name another"):
+        prepare.prepare([source], tmp_path / name, "cat", jobs=1)
+
+
 def test_two_runs_do_not_write_one_store(tmp_path):
     source = write(tmp_path / "in", cat=[row()])
     with (
@@ -312,9 +339,7 @@ def test_two_runs_do_not_write_one_store(tmp_path):
 def test_table_tells_what_became_of_the_rows(tmp_path):
     source = write(tmp_path / "in", cat=[row(), row(), "{", row(word="dog")])
     summary = prepare.prepare([source], tmp_path / "s", "cat", jobs=1, max_reject_share=1)
-    console = Console(width=80, record=True, file=io.StringIO())
-    console.print(summary.table())
-    words = " ".join(console.export_text().replace("│", "").split())
+    words = shown(summary)
     for cell in (
         "read 4",
         f"rejected, truncated: {formats.REASONS['truncated']} 1",

@@ -1,8 +1,23 @@
 import numpy as np
 import pytest
 
-from dsnjax.data.split import NAMES, TEST, TRAIN, VALID, fixed, read, split, write
+from dsnjax import config
+from dsnjax.data.noise import keep_mask
+from dsnjax.data.split import (
+    NAMES,
+    NONE,
+    TEST,
+    TRAIN,
+    VALID,
+    fixed,
+    members,
+    read,
+    split,
+    write,
+)
+from dsnjax.data.store import Store
 from dsnjax.errors import DataError, UserError
+from dsnjax.main import main
 
 HASH = np.random.default_rng(0).integers(0, 2**64, 20_000, np.uint64)
 LABEL = np.random.default_rng(1).integers(0, 4, 20_000).astype(np.uint16)
@@ -64,6 +79,8 @@ def test_drawing_with_a_copy_in_another_category_is_trained_on():
 def test_category_too_small_for_the_papers_split_is_named():
     with pytest.raises(UserError, match=r"category 3 has 1024 drawings, too few for 512 valid and"):
         fixed(HASH[:4000], np.where(np.arange(4000) < 1024, 3, 0))
+    with pytest.raises(UserError, match="category 'owl' has 9 drawings, too few for 5 valid"):
+        fixed(HASH[:9], np.zeros(9, np.int64), 5, 5, ["owl"])
 
 
 def test_manifest_gives_the_same_split_to_another_order_of_the_drawings(tmp_path):
@@ -79,6 +96,62 @@ def test_what_a_manifest_does_not_name_is_trained_on_but_for_copies(tmp_path):
     write(tmp_path / "split", np.array([TEST, TRAIN, VALID], np.int8), keys, hash)
     keys, hash = np.array([9, 8, 5, 0, 0], np.uint64), np.array([50, 1, 50, 70, 2], np.uint64)
     assert read(tmp_path / "split", keys, hash).tolist() == [TEST, TRAIN, TEST, VALID, TRAIN]
+
+
+@pytest.fixture(scope="module")
+def store(made_up):
+    return Store.open(made_up)
+
+
+def test_papers_protocol_filters_first_and_then_splits_what_is_left_by_number(store):
+    noisy = config.Noise(filter="all", low=0.2, high=0.8)
+    member = members(store, noisy, config.Split(fixed=2))
+    kept = keep_mask(store.entropy, store.label, 0.2, 0.8)
+    assert np.array_equal(member == NONE, ~kept)
+    for label in range(len(store.categories)):
+        assert [np.sum((member == code) & (store.label == label)) for code in (VALID, TEST)] == [
+            2,
+            2,
+        ]
+
+
+def test_honest_protocol_tests_the_same_drawings_as_no_filter_at_all(store):
+    rule = config.Split(fixed=2)
+    honest, none = (
+        members(store, config.Noise(filter=name, low=0.2, high=0.8), rule)
+        for name in ("train", "none")
+    )
+    assert np.array_equal(honest == TEST, none == TEST)
+    assert np.sum(honest == TRAIN) < np.sum(none == TRAIN)
+
+
+def test_drawings_that_the_game_did_not_recognize_are_dropped_on_request(store):
+    noisy = config.Noise(filter="all", low=0, high=1, recognized=True)
+    member = members(store, noisy, config.Split())
+    assert np.array_equal(member == NONE, store.recognized == 0)
+    assert 0 < np.sum(store.recognized == 0) < len(store)
+
+
+def test_manifest_decides_the_split_by_config(store, tmp_path):
+    member = members(store, config.Noise(filter="none"), config.Split(valid=0.2, test=0.3))
+    write(tmp_path / "split", member, store.key_id, store.hash)
+    again = members(store, config.Noise(filter="none"), config.Split(file=tmp_path / "split"))
+    assert np.array_equal(again, member)
+
+
+def test_prepare_writes_the_manifest_that_train_reads(made_up, tmp_path, capsys):
+    words = ["prepare", "--store", str(made_up), "--write-split", str(tmp_path / "split")]
+    assert main([*words, "--split.fixed", "2", "--noise.filter", "all"]) == 0
+    told, count = capsys.readouterr().out, 2 * len(Store.open(made_up).categories)
+    assert f"split: {count} valid and {count} test drawings; train with --data.split.file" in told
+
+
+def test_manifest_that_is_not_there_or_of_other_drawings_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"split: No such file.*prepare --write-split"):
+        read(tmp_path / "split", KEY_ID, HASH)
+    write(tmp_path / "split", split(HASH), KEY_ID, HASH)
+    with pytest.raises(UserError, match="split: names none of the store's drawings"):
+        read(tmp_path / "split", KEY_ID[:9] * 0, ~HASH[:9])
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,13 @@ def test_damaged_manifest_is_refused(path, text):
         Store.open(path)
 
 
+def test_manifest_from_before_a_count_was_kept_is_read(path):
+    text = json.loads((path / "manifest.json").read_text())
+    assert text["counts"].pop("backwards") == 0
+    (path / "manifest.json").write_text(json.dumps(text))
+    assert Store.open(path).manifest.counts.backwards == 0
+
+
 def test_store_of_a_newer_version_is_refused(path):
     (path / "manifest.json").write_text('{"version": 9, "shape": "new"}')
     with pytest.raises(UserError, match="store of version 9, this dsnjax reads 1; install a newer"):
