@@ -4,6 +4,7 @@ Every engine calls the same function, which writes a shard and gives its sidecar
 (number, sidecar) as shards get finished: in any order, with the same bytes.
 """
 
+import logging
 import os
 import signal
 import threading
@@ -20,6 +21,8 @@ from dsnjax.errors import DataError, Interrupted, UserError
 
 Convert = Callable[[Range], Sidecar]
 Results = Iterator[tuple[int, Sidecar]]
+# A cluster of this machine's own needs neither a network nor a page to look at.
+ALONE = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
 
 
 def local(convert: Convert, ranges: Sequence[Range], jobs: int) -> Results:
@@ -60,14 +63,18 @@ def ray(convert: Convert, ranges: Sequence[Range], jobs: int) -> Results:
         except DataError as error:  # Ray would wrap it and try again
             return {"number": task.number, "sidecar": b"", "bad": str(error)}
 
+    for name in ("ray", "ray.data"):  # its plans and advice are nothing to one who prepares
+        logging.getLogger(name).setLevel(logging.ERROR)
     if not cluster.is_initialized():
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no network unless asked
-        cluster.init(log_to_driver=False)
+        alone = {} if "RAY_ADDRESS" in os.environ else ALONE
+        cluster.init(log_to_driver=False, logging_level=logging.ERROR, **alone)
     data.DataContext.get_current().enable_progress_bars = False
     # A worker's own folder is not ours.
     tasks = [msgspec.structs.replace(task, file=str(Path(task.file).resolve())) for task in ranges]
     items = [{"task": msgspec.json.encode(task)} for task in tasks]
-    results = data.from_items(items, override_num_blocks=len(items)).map(one, concurrency=jobs)
+    side_by_side = data.TaskPoolStrategy(size=jobs)
+    results = data.from_items(items, override_num_blocks=len(items)).map(one, compute=side_by_side)
     for row in results.iter_rows():
         if row["bad"]:
             raise DataError(row["bad"])

@@ -197,8 +197,10 @@ def parse_row(row: bytes, *, file: str = "", line: int = 1, fit: bool = False) -
             raise _RowError("line_too_long", "$", f"want at most {MAX_LINE} bytes")
         try:
             found, times, backwards = _decode(row), None, False
-        except msgspec.ValidationError as error:
-            found, drawing, times, backwards = _raw(row, error, fit)
+        except msgspec.ValidationError:
+            if not (raw := _raw(row, fit)):
+                raise
+            found, drawing, times, backwards = raw
         else:
             drawing = found.drawing
             _check(drawing)
@@ -211,16 +213,13 @@ def parse_row(row: bytes, *, file: str = "", line: int = 1, fit: bool = False) -
 
 
 def _raw(
-    row: bytes, error: msgspec.ValidationError, fit: bool
-) -> tuple[_RawRow, list[Stroke], list[list[float]] | None, bool]:
-    """A row that is not simplified, its strokes simplified, their times and whether they go back.
-
-    `error` says why it is not a simplified one; raised where it is no raw one either.
-    """
+    row: bytes, fit: bool
+) -> tuple[_RawRow, list[Stroke], list[list[float]] | None, bool] | None:
+    """A raw row, its strokes simplified, their times and whether they go back; None for others."""
     found = _decode_raw(row)
     lists = {len(stroke) for stroke in found.drawing}
     if lists - {2, 3} or not (fit or 3 in lists):
-        raise error
+        return None
     for i, stroke in enumerate(found.drawing):
         if len(stroke) < max(lists):
             raise _RowError("shape", f"$.drawing[{i}]", "no times, where other strokes have some")

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import blake2b
-from itertools import chain, islice, pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,7 +26,7 @@ Labels = Mapping[str | None, int]
 
 # What the entropies are measured on; the filter depends on the renderer, so stores name it.
 ENTROPY = {"size": 96, "thickness": 2.0, "antialias": True, "levels": "order"}
-BATCH = 256  # drawings whose Python objects are alive at a time
+BATCH, LIVE = 256, 1 << 20  # drawings or points whose Python objects are alive at a time
 PART, POINTS = 1 << 16, 1 << 24  # drawings or points that fill a file of columns
 EXAMPLES = 100  # rejects that a shard describes; the others are counted
 
@@ -64,8 +64,7 @@ def convert(task: Range, categories: tuple[str, ...], folder: Path, times: bool 
     sidecar = Sidecar(Counts())
     with _no_collector(), formats.open_file(task.file) as stream:
         source = _source(stream, task)
-        kept = _kept(source, labels, sidecar, times)
-        batches = iter(lambda: list(islice(kept, BATCH)), [])
+        batches = _batches(_kept(source, labels, sidecar, times))
         for part in _parts(columns(batch, labels, times) for batch in batches):
             file = part_file(task.number, len(sidecar.parts), folder)
             with files.whole(file, sync=False) as out:
@@ -166,6 +165,19 @@ def _kept(
             words[found.word] = words.get(found.word, 0) + 1
 
 
+def _batches(drawings: Iterator[Drawing]) -> Iterator[list[Drawing]]:
+    """Gathers BATCH drawings or LIVE points, so that few of them are large Python objects."""
+    held, points = [], 0
+    for drawing in drawings:
+        held.append(drawing)
+        points += sum(len(xs) for xs, _ in drawing.drawing)
+        if len(held) >= BATCH or points >= LIVE:
+            yield held
+            held, points = [], 0
+    if held:
+        yield held
+
+
 def _parts(batches: Iterator[Columns]) -> Iterator[Columns]:
     """Joins batches until they are PART drawings or POINTS points, so that memory stays bounded."""
     held: list[Columns] = []
@@ -189,7 +201,10 @@ def _joined(parts: list[Columns]) -> Columns:
 
 @contextmanager
 def _no_collector() -> Iterator[None]:
-    """Drawings hold no cycles, but are thousands of lists: looking for cycles doubles the time."""
+    """Drawings hold no cycles, but are thousands of lists: looking for cycles doubles the time.
+
+    Nor may rejects: an error must not be kept by the function that raises it.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:

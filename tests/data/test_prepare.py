@@ -4,6 +4,7 @@ import io
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -313,6 +314,28 @@ def test_line_without_end_is_one_bad_row_and_little_memory(tmp_path):
     assert peak < 100 << 20
 
 
+PEAK = """
+import sys
+from dsnjax.data import prepare
+prepare.prepare([sys.argv[1]], sys.argv[2], jobs=1, max_reject_share=1)
+print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc tells the peak here")
+def test_huge_drawings_and_very_many_bad_rows_take_little_memory(tmp_path):
+    stroke = struct.pack("<H", 65_535) + bytes(2 * 65_535)
+    large = struct.pack("<Q2sBIH", 0, b"DE", 1, 0, 4) + 4 * stroke
+    source = write(tmp_path / "in", dog=[row(), *[row([[[1, 300], [2, 3]]])] * 100_000])
+    with open(source / "cat.bin", "wb") as file:
+        file.writelines([large] * 100)
+    command = [sys.executable, "-c", PEAK, str(source), str(tmp_path / "s")]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert int(done.stdout) < 400 << 10  # KiB; a worker may have 1 GiB
+
+
 def test_drawing_of_ten_thousand_strokes_is_kept(tmp_path):
     drawing = [[[i % 256, 7], [i // 256, 9]] for i in range(10_000)]
     prepare.prepare([write(tmp_path / "in", cat=[row(drawing)])], tmp_path / "s", "cat", jobs=1)
@@ -353,7 +376,7 @@ def test_table_tells_what_became_of_the_rows(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # Ray warns of its own defaults
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")  # of its own defaults
 @pytest.mark.usefixtures("small_ranges")
 def test_ray_makes_the_same_bytes(tmp_path, monkeypatch):
     ray = pytest.importorskip("ray", reason="Ray is an extra")
@@ -362,7 +385,7 @@ def test_ray_makes_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     source = write(Path("in"), cat=[*many(60), "{"])
     prepare.prepare([source], "a", "cat", jobs=1, max_reject_share=0.1)
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     try:
         prepare.prepare([source], "b", "cat", jobs=1, max_reject_share=0.1, engine="ray")
         (source / "dog.ndjson.gz").write_bytes(b"no gzip")
