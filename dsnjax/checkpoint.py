@@ -16,8 +16,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import jax
 from orbax.checkpoint import v1 as ocp
 
+from dsnjax import processes
 from dsnjax.errors import CheckpointError, Interrupted, UserError
 from dsnjax.state import TrainState
 
@@ -58,7 +60,7 @@ class Checkpoints:
         self.folder.mkdir(parents=True, exist_ok=True)
         with _quiet():
             response = ocp.save_async(str(self._place(step)), state, overwrite=True)
-        self._saving = self._thread.submit(self._commit, response, state.params, step, map3)
+        self._saving = self._thread.submit(self._commit, response, _shapes(state), step, map3)
 
     def check(self, *, wait: bool = False) -> None:
         """Raises Interrupted as soon as a save behind the steps is known to have failed."""
@@ -76,13 +78,25 @@ class Checkpoints:
                 f"step {max(self.steps(), default=0)} is intact, make room and start again"
             ) from error
 
-    def best(self) -> int:
-        """The step with the highest validation MAP@3, or the newest where none was measured."""
-        steps = self.steps()
-        if not steps:
-            raise CheckpointError(f"{self.folder}: no checkpoint; train there first")
-        scored = [step for step in steps if self._manifest(step)["map3"] is not None]
-        return max(scored, key=lambda step: self._manifest(step)["map3"], default=steps[-1])
+    def ranked(self) -> list[int]:
+        """Steps by their MAP@3 on the validation split, best first; then those without, newest
+        first."""
+        map3 = {step: self._manifest(step).get("map3") for step in self.steps()}
+        return sorted(
+            map3,
+            key=lambda step: (map3[step] is not None, map3[step] or 0, step),
+            reverse=True,
+        )
+
+    def measured(self, step: int) -> bool:
+        """Whether a step was saved with its MAP@3."""
+        return self._manifest(step).get("map3") is not None
+
+    def measure(self, step: int, map3: float) -> None:
+        """Writes the MAP@3 of a step that was saved without, as soon as it is saved."""
+        self.check(wait=True)
+        if processes.first():
+            self._write(step, self._manifest(step) | {"map3": map3})
 
     def newest(self, like: TrainState) -> TrainState | None:
         """The newest step that verifies, or None in a folder without any.
@@ -92,32 +106,43 @@ class Checkpoints:
 
         Raises:
             CheckpointError: there are steps, and every one of them is damaged.
+            UserError: it was made for another network; names the parameter and both shapes.
         """
-        for step in reversed(self.steps()):
+        step = processes.together(lambda: self._first_good(self.steps()[::-1]))
+        return None if step is None else self._load(step, like)
+
+    def best(self, like: TrainState) -> TrainState:
+        """The step that ranks highest of those that verify.
+
+        Raises:
+            CheckpointError: there are none.
+            UserError: it was made for another network; names the parameter and both shapes.
+        """
+        # One whose manifest is lost may have been the best: it is named with what is wrong.
+        lost = [step for step in self.steps() if not self._manifest(step)]
+        order = [*lost, *(step for step in self.ranked() if step not in lost)]
+        step = processes.together(lambda: self._first_good(order))
+        if step is None:
+            raise processes.agreed(
+                CheckpointError(f"{self.folder}: no checkpoint; train there first")
+            )
+        return self._load(step, like)
+
+    def _first_good(self, steps: list[int]) -> int | None:
+        """The first of the steps that verifies; says of each one before it what is wrong."""
+        for step in steps:
             if fault := self.fault(step):
                 print(f"{self.folder}: step {step} skipped: {fault}", file=sys.stderr)
             else:
-                return self._load(step, like)
-        if self.steps():
+                return step
+        if steps:
             raise CheckpointError(f"{self.folder}: every checkpoint is damaged; train afresh")
         return None
 
-    def restore(self, step: int, like: TrainState) -> TrainState:
-        """One step, verified, as `like` says it lies on the devices.
-
-        Raises:
-            CheckpointError: the step is damaged.
-            UserError: it was made for another network; names the parameter and both shapes.
-        """
-        if fault := self.fault(step):
-            raise CheckpointError(f"{self._place(step)}: {fault}; train on to make a good one")
-        return self._load(step, like)
-
     def fault(self, step: int) -> str:
         """What is wrong with a step, or nothing."""
-        try:
-            files = self._manifest(step)["files"]
-        except (OSError, ValueError, KeyError):
+        files = self._manifest(step).get("files")
+        if not files:
             return "its manifest cannot be read"
         for name, digest in files.items():
             path = self._place(step) / name
@@ -129,47 +154,67 @@ class Checkpoints:
 
     def _load(self, step: int, like: TrainState) -> TrainState:
         """A step that verified."""
-        there = self._manifest(step)["parameters"]
-        for name, wanted in _shapes(like.params).items():
-            if there.get(name) != wanted:
+        manifest = self._manifest(step)
+        arrays = manifest.get("arrays")
+        for name, wanted in _shapes(like).items():
+            if arrays is None and name not in like.params:
+                continue  # earlier manifests name the parameters only
+            there = (arrays or manifest["parameters"]).get(name, "absent")
+            if there != wanted:
+                flags = "--optim" if name.startswith("opt_state") else "--model"
                 raise UserError(
-                    f"{self._place(step)}: {name} is {there.get(name, 'absent')} there, the config "
-                    f"wants {wanted}; use the --model values it was trained with"
+                    f"{self._place(step)}: {name} is {there} there, the config wants {wanted}; "
+                    f"use the {flags} values it was trained with"
                 )
         with _quiet():
             return ocp.load(str(self._place(step)), like)
 
-    def _commit(self, response: Any, params: Any, step: int, map3: float | None) -> None:
+    def _commit(self, response: Any, shapes: dict[str, str], step: int, map3: float | None) -> None:
         """Waits for Orbax, writes the manifest, drops the steps that are no longer kept."""
         response.result()
+        if not processes.first():
+            return
         place = self._place(step)
         files = sorted(path for path in place.rglob("*") if path.is_file())
         manifest = {
             "step": step,
             "map3": map3,
-            "parameters": _shapes(params),
+            "arrays": shapes,
             "files": {str(path.relative_to(place)): _sha256(path) for path in files},
         }
+        self._write(step, manifest)
+        kept = {*self.steps()[-LATEST:], self.ranked()[0]}
+        for old in set(self.steps()) - kept:
+            (self.folder / f"{old}.json").unlink()
+            shutil.rmtree(self._place(old), ignore_errors=True)
+
+    def _write(self, step: int, manifest: dict[str, Any]) -> None:
+        """The manifest of a step, complete or not at all, also after a loss of power."""
         draft = self.folder / f"{step}.json.tmp"
         with draft.open("w", encoding="utf-8") as file:
             json.dump(manifest, file)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(self.folder / f"{step}.json")
-        kept = {*self.steps()[-LATEST:], self.best()}
-        for old in set(self.steps()) - kept:
-            (self.folder / f"{old}.json").unlink()
-            shutil.rmtree(self._place(old), ignore_errors=True)
 
     def _place(self, step: int) -> Path:
         return self.folder / str(step)
 
     def _manifest(self, step: int) -> dict[str, Any]:
-        return json.loads((self.folder / f"{step}.json").read_text(encoding="utf-8"))
+        """The manifest of a step; empty where it cannot be read."""
+        try:
+            return json.loads((self.folder / f"{step}.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
 
 
-def _shapes(params: dict[str, Any]) -> dict[str, str]:
-    return {name: f"{leaf.dtype}{list(leaf.shape)}" for name, leaf in sorted(params.items())}
+def _shapes(state: TrainState) -> dict[str, str]:
+    """Kind and shape of every array of a state; parameters by their own name."""
+    found = {}
+    for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
+        name = jax.tree_util.keystr(path, simple=True, separator="/").removeprefix("params/")
+        found[name] = f"{leaf.dtype}{list(leaf.shape)}"
+    return found
 
 
 def _sha256(path: Path) -> str:

@@ -33,13 +33,16 @@ class Train(config.Config):
     """Folder of the run; by default runs/ and the name of the config."""
 
     def execute(self) -> None:
+        from dsnjax import processes
         from dsnjax.train import train
         from dsnjax.workdir import Workdir
 
         workdir = Workdir(self.workdir or Path("runs") / Path(self.config or "default").stem)
         values = self.model_dump(exclude={"config", "workdir"})
-        figures = train(config.check(config.Config, values), workdir)
-        print(headline(figures, workdir.path))
+        with processes.joined():
+            figures = train(config.check(config.Config, values), workdir)
+            if processes.first():
+                print(headline(figures, workdir.path), flush=True)
 
 
 class Download(Section):
@@ -146,10 +149,14 @@ class Evaluate(Section):
     """Folder of the run."""
 
     def execute(self) -> None:
+        from dsnjax import processes, stop
         from dsnjax.evaluate import evaluate
         from dsnjax.workdir import Workdir
 
-        print(headline(evaluate(Workdir(self.workdir)), self.workdir))
+        with processes.joined(), stop.watched() as asked:
+            figures = evaluate(Workdir(self.workdir), stop=asked)
+            if processes.first():
+                print(headline(figures, self.workdir), flush=True)
 
 
 class Bundle(Section):

@@ -5,6 +5,7 @@ class Trouble(ValueError):
     """Ends a command with one line on stderr and `exit_code`; never with a traceback."""
 
     exit_code = 1
+    said = False  # already, by another process of the same run
 
 
 class UserError(Trouble):
@@ -29,3 +30,6 @@ class Interrupted(Trouble):
     """Stopped from outside with everything saved; the same command goes on from there."""
 
     exit_code = 75
+
+
+KINDS = {kind.__name__: kind for kind in (UserError, DataError, CheckpointError, Interrupted)}

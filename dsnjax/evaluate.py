@@ -11,11 +11,12 @@ import numpy as np
 from jax.sharding import Mesh
 
 from dsnjax import config as schema
-from dsnjax import mesh, metrics, tracking
+from dsnjax import mesh, metrics, processes, tracking
 from dsnjax.data import batches
 from dsnjax.data.store import Store
 from dsnjax.errors import UserError
 from dsnjax.state import Network, TrainState
+from dsnjax.stop import Stop
 from dsnjax.workdir import Workdir
 
 
@@ -56,11 +57,12 @@ def totals(
     return added
 
 
-def evaluate(workdir: Workdir, *, split: str = "test") -> dict[str, Any]:
+def evaluate(workdir: Workdir, *, split: str = "test", stop: Stop | None = None) -> dict[str, Any]:
     """Evaluates the best checkpoint of a work directory and writes `evaluation.json` there.
 
     Args:
         split: `train`, `valid` or `test`; each of its drawings counts exactly once.
+        stop: asked before each batch.
 
     Returns:
         what metrics.summary gives, and `step`, `split`, `noise_filter` and `protocol`.
@@ -68,6 +70,7 @@ def evaluate(workdir: Workdir, *, split: str = "test") -> dict[str, Any]:
     Raises:
         CheckpointError: nothing was trained there yet.
         UserError: the split is empty.
+        Interrupted: stopped; nothing was written.
     """
     config, store, devices = workdir.config(), workdir.store(), mesh.make()
     network, state = workdir.restore()
@@ -76,11 +79,13 @@ def evaluate(workdir: Workdir, *, split: str = "test") -> dict[str, Any]:
         raise UserError(f"{store.path}: no drawing in the {split} split; see --data.split")
     step = make_eval_step(network, devices)
     data, count = held_out(store, rows, config.data, devices)
-    with tracking.bar(f"evaluating {split}", count) as bar:
+    if stop:
+        data = stop.between(data, f"evaluating; what is trained lies in {workdir.path}")
+    with tracking.bar(f"evaluating {split}", count, quiet=not processes.first()) as bar:
         figures = metrics.summary(totals(step, state, bar.watched(data)), store.categories)
     figures |= {"step": int(state.step), "split": split, "noise_filter": config.data.noise.filter}
     figures["protocol"] = config.data.protocol()
-    if split == "test":
+    if split == "test" and processes.first():
         write(workdir.path / "evaluation.json", figures)
     return figures
 

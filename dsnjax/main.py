@@ -26,7 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         run(words)
     except Trouble as trouble:
-        print(f"dsnjax: {trouble}", file=sys.stderr)
+        if not trouble.said:
+            print(f"dsnjax: {trouble}", file=sys.stderr)
         return trouble.exit_code
     except KeyboardInterrupt:
         print("dsnjax: interrupted; the same command goes on", file=sys.stderr)

@@ -24,8 +24,15 @@ Item = TypeVar("Item")
 class Metrics:
     """metrics.jsonl of a work directory: one JSON object a line, each with its step."""
 
-    def __init__(self, path: Path, step: int):
-        """Opens the file at `step`; what a killed run wrote beyond it is taken back."""
+    def __init__(self, path: Path, step: int, *, quiet: bool = False):
+        """Opens the file at `step`; what a killed run wrote beyond it is taken back.
+
+        Args:
+            quiet: write nothing; for processes beside the first.
+        """
+        self._file = None
+        if quiet:
+            return
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         kept = [line for line in lines if _step(line) <= step]
         draft = path.with_suffix(".tmp")
@@ -35,11 +42,13 @@ class Metrics:
 
     def write(self, step: int, **values: Any) -> None:
         """Appends one line."""
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
-        self._file.flush()
+        if self._file:
+            self._file.write(json.dumps({"step": step, **values}) + "\n")
+            self._file.flush()
 
     def close(self) -> None:
-        self._file.close()
+        if self._file:
+            self._file.close()
 
 
 def _step(line: str) -> float:
@@ -82,14 +91,18 @@ class Bar:
         """Prints a line above the bar, or alone where there is no terminal."""
         if self._progress.console.is_terminal:
             self._progress.console.print(line, highlight=False)
-        else:
+        elif not self._progress.console.quiet:
             print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager
-def bar(title: str, total: int, done: int = 0) -> Iterator[Bar]:
-    """A bar of `total` steps, of which `done` were taken before; silent when not on a terminal."""
-    console = Console(stderr=True)
+def bar(title: str, total: int, done: int = 0, *, quiet: bool = False) -> Iterator[Bar]:
+    """A bar of `total` steps, of which `done` were taken before; silent when not on a terminal.
+
+    Args:
+        quiet: not a word, wherever it is; for processes beside the first.
+    """
+    console = Console(stderr=True, quiet=quiet)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -2,11 +2,9 @@
 
 import json
 import math
-import os
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +14,7 @@ import numpy as np
 import optax
 
 from dsnjax import config as schema
-from dsnjax import evaluate, losses, mesh, optim, pictures, state, tracking
+from dsnjax import evaluate, losses, mesh, optim, pictures, processes, replay, state, stop, tracking
 from dsnjax.checkpoint import Checkpoints
 from dsnjax.data import batches
 from dsnjax.data.store import Store
@@ -99,15 +97,16 @@ def train(config: schema.Config, workdir: Workdir) -> dict[str, Any]:
         DataError: the store is damaged, or the loss is no longer finite.
         Interrupted: stopped by a signal, or the disk is full; the same call goes on.
     """
-    with workdir.claim(config):
+    with stop.watched() as asked, workdir.claim(config):
         finished = workdir.path / "evaluation.json"
-        if finished.is_file():
+        if processes.together(finished.is_file):
             return json.loads(finished.read_text(encoding="utf-8"))
         store = workdir.store()
-        training = Training(config, workdir, store)
-        show(workdir, store, training.rows["test"], config.data)
+        training = Training(config, workdir, store, asked)
+        if processes.first():
+            show(workdir, store, training.rows["test"], config.data)
         training.run()
-        return evaluate.evaluate(workdir)
+        return evaluate.evaluate(workdir, stop=asked)
 
 
 class Clock:
@@ -139,8 +138,8 @@ class Told:
 class Training:
     """The loop: steps, lines of metrics, checkpoints, validation at the end of each epoch."""
 
-    def __init__(self, config: schema.Config, workdir: Workdir, store: Store):
-        self.config, self.workdir, self.store = config, workdir, store
+    def __init__(self, config: schema.Config, workdir: Workdir, store: Store, asked: stop.Stop):
+        self.config, self.workdir, self.store, self.asked = config, workdir, store, asked
         self.rows = batches.rows(store, config.data)
         for split in ("train", "test"):
             if not len(self.rows[split]):
@@ -158,6 +157,7 @@ class Training:
             out_shardings=(lies, mesh.replicated(self.devices)),
             donate_argnums=0,
         )
+        self.watch = replay.Watch()
         self.look = evaluate.make_eval_step(network, self.devices)
 
     def run(self) -> None:
@@ -169,41 +169,76 @@ class Training:
             data = batches.training(
                 self.store, self.rows["train"], config.data, config.seed, start, own=self.own
             )
-            metrics = tracking.Metrics(path / "metrics.jsonl", start)
-            bar = tracking.bar("training", plan.steps, start)
-            with closing(data), closing(metrics), bar as bar, signals() as stopped:
+            others = not processes.first()
+            metrics = tracking.Metrics(path / "metrics.jsonl", start, quiet=others)
+            bar = tracking.bar("training", plan.steps, start, quiet=others)
+            with closing(data), closing(metrics), bar as bar:
                 told = Told(saved, metrics, bar, Clock(config.data.batch_size))
+                if start and plan.ends_epoch(start) and not saved.measured(start):
+                    self.validate(now, start, told)  # was stopped in the midst of it
                 bar.note("compiling")
                 for done in range(start + 1, plan.steps + 1):
                     now, figures = self.step(now, mesh.spread(next(data), self.devices))
-                    stop = stopped() and done < plan.steps
-                    self.tell(now, figures, done, stop, told)
-                    if stop:
-                        raise Interrupted(
-                            f"stopped at step {done} of {plan.steps}, saved in {path}; "
-                            "the same command goes on from there"
-                        )
+                    stops = self.asked.asked() and done < plan.steps
+                    self.tell(now, figures, done, stops, told)
+                    if stops:
+                        raise self.stopped(done)
 
-    def tell(self, now: TrainState, figures: Arrays, done: int, stop: bool, told: Told) -> None:
-        """What is due after a step, before the next batch: a line, a validation, a checkpoint."""
+    def stopped(self, done: int) -> Interrupted:
+        """What is said when a signal ended the run."""
+        return processes.agreed(
+            Interrupted(
+                f"stopped at step {done} of {self.plan.steps}, saved in {self.workdir.path}; "
+                "the same command goes on from there"
+            )
+        )
+
+    def tell(self, now: TrainState, figures: Arrays, done: int, stops: bool, told: Told) -> None:
+        """What is due after a step, before the next batch: a line, a checkpoint, a validation."""
         ends = self.plan.ends_epoch(done)
-        saves = ends or stop or done % self.config.run.checkpoint_every == 0
+        saves = ends or stops or done % self.config.run.checkpoint_every == 0
+        self.watch.add(done, figures)
         if saves or done % self.config.run.log_every == 0:
-            line = finite(figures, done) | told.clock.since(done)
+            self.check(now, done, saves)
+            line = {name: float(value) for name, value in figures.items()} | told.clock.since(done)
             told.metrics.write(done, epoch=self.plan.epoch(done), **line)
             rate = line.get("drawings_per_second")
             told.bar.note(f"loss {line['loss']:.3f}" + (f"  {rate:,.0f}/s" if rate else ""))
-        if ends and len(self.rows["valid"]):
-            self.validate(now, done, told)
-        elif saves:
+        if saves:
             told.saved.save(now)
+        if ends and not stops and len(self.rows["valid"]):
+            self.validate(now, done, told)
         told.saved.check()
         told.bar.advance()
 
+    def check(self, now: TrainState, done: int, saves: bool) -> None:
+        """Raises DataError where the run no longer computes numbers; writes the batch that did."""
+        bad = self.watch.first_bad()
+        if not bad and saves and not replay.sound(now.params):
+            bad = done, "the weights behind it are no numbers"
+        if not bad:
+            return
+        step, what = bad
+        file = self.workdir.path / f"batch-{step}.ndjson"
+        if processes.first():
+            data = self.config.data
+            order = batches.Shuffled(self.rows["train"], data.batch_size, self.config.seed)
+            replay.write(file, self.store, order[step - 1])
+        raise processes.agreed(
+            DataError(
+                f"step {step}, seed {self.config.seed}: {what}; its drawings are in {file}, the "
+                "checkpoints before it are kept; start again with a lower --optim.learning-rate"
+            )
+        )
+
     def validate(self, now: TrainState, done: int, told: Told) -> None:
-        """Measures the state on the validation split and saves it with its MAP@3."""
-        rows, data = self.rows["valid"], self.config.data
-        held_out, count = evaluate.held_out(self.store, rows, data, self.devices)
+        """Measures a saved state on the validation split; Interrupted leaves it to the next run."""
+        held_out, count = evaluate.held_out(
+            self.store, self.rows["valid"], self.config.data, self.devices
+        )
+        held_out = self.asked.between(
+            held_out, f"validating; step {done} is saved in {self.workdir.path}"
+        )
         watched = told.bar.beside(held_out, "validating", count)
         figures = summary(evaluate.totals(self.look, now, watched), self.store.categories)
         kept = {f"valid_{name}": figures[name] for name in ("map3", "accuracy", "loss")}
@@ -212,7 +247,7 @@ class Training:
             f"epoch {self.plan.epoch(done):.0f}: valid MAP@3 {figures['map3']:.4f}, "
             f"accuracy {figures['accuracy']:.4f}"
         )
-        told.saved.save(now, figures["map3"])
+        told.saved.measure(done, figures["map3"])
 
 
 def show(workdir: Workdir, store: Store, rows: np.ndarray, data: schema.Data) -> None:
@@ -221,37 +256,4 @@ def show(workdir: Workdir, store: Store, rows: np.ndarray, data: schema.Data) ->
     batch = batches.draw(store, rows, data)
     names = [store.categories[label] for label in batch["label"]]
     pictures.sheet(batch["image"][..., 0], names, workdir.path / "drawings.png")
-    with (workdir.path / "drawings.ndjson").open("w", encoding="utf-8") as file:
-        for row, name, drawing in zip(rows, names, store.take(rows).unpack(), strict=True):
-            key_id = int(store.key_id[row])
-            about = {"word": name} | ({"key_id": str(key_id)} if key_id else {})
-            file.write(json.dumps(about | {"drawing": drawing}) + "\n")
-
-
-def finite(figures: dict[str, jax.Array], step: int) -> dict[str, float]:
-    """Figures on the host. Raises DataError when the loss is none any more."""
-    values = {name: float(value) for name, value in figures.items()}
-    if not math.isfinite(values["loss"]):
-        raise DataError(
-            f"step {step}: the loss is {values['loss']}; the checkpoints before it are kept; "
-            "start again with a lower --optim.learning-rate"
-        )
-    return values
-
-
-@contextmanager
-def signals() -> Iterator[Callable[[], bool]]:
-    """Says whether SIGTERM or Ctrl-C came; a second one ends the process at once."""
-    seen = []
-
-    def note(number: int, frame: Any) -> None:
-        if seen:
-            os._exit(Interrupted.exit_code)
-        seen.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield lambda: bool(seen)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    replay.write(workdir.path / "drawings.ndjson", store, rows)

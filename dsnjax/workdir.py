@@ -2,7 +2,7 @@
 
 import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import jax
 import yaml
 from jax.sharding import Mesh
 
-from dsnjax import checkpoint, mesh, optim, state
+from dsnjax import checkpoint, mesh, optim, processes, state
 from dsnjax import config as schema
 from dsnjax.data import prepare, synthetic
 from dsnjax.data.store import MANIFEST, Store
@@ -37,16 +37,12 @@ class Workdir:
         Raises:
             UserError: another process trains here, or the folder holds a run of other values.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+        with ExitStack() as held:
+            processes.together(lambda: self._begin(config, held))
+            if not (self.path / "config.yaml").is_file():
                 raise UserError(
-                    f"{self.path}: another run is using this folder; wait, or give another "
-                    "--workdir"
-                ) from error
-            self._write(config)
+                    f"{self.path}: not the folder that process 0 sees; want one that all share"
+                )
             yield
 
     def store(self) -> Store:
@@ -56,10 +52,10 @@ class Workdir:
             UserError: the store's categories are not those that the run began with.
         """
         data = self.config().data
-        found = Store.open(data.store) if data.store else self._made_up(data.made_up)
-        file = self.path / "categories.txt"
-        if not file.exists():
-            file.write_text("".join(f"{name}\n" for name in found.categories), encoding="utf-8")
+        if not data.store:
+            processes.together(lambda: self._make_up(data.made_up))
+        found = Store.open(data.store or self.path / "store")
+        processes.together(lambda: self._name(found.categories))
         if self.categories() != found.categories:
             raise UserError(
                 f"{found.path}: other categories than the run in {self.path} began with; "
@@ -81,23 +77,38 @@ class Workdir:
     def restore(self) -> tuple[state.Network, state.TrainState]:
         """The network and its best state on this machine's devices.
 
+        A damaged step is skipped, which is said, for the next best one.
+
         Raises:
-            CheckpointError: no step was saved, or the best one is damaged.
+            CheckpointError: no step was saved, or all are damaged.
         """
         config = self.config()
         network = state.network(config.model, config.data, len(self.categories()))
         with self.checkpoints() as saved:
-            step = saved.best()
-            return network, saved.restore(
-                step, abstract(network, config, steps=1, devices=mesh.make())
-            )
+            like = abstract(network, config, steps=1, devices=mesh.make())
+            return network, saved.best(like)
 
-    def _made_up(self, count: int) -> Store:
+    def _begin(self, config: schema.Config, held: ExitStack) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = held.enter_context((self.path / "lock").open("w"))
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"{self.path}: another run is using this folder; wait, or give another --workdir"
+            ) from error
+        self._write(config)
+
+    def _make_up(self, count: int) -> None:
         folder, store = self.path / "drawings", self.path / "store"
         if not (store / MANIFEST).is_file():
             synthetic.write(folder, count, seed=0)
             prepare.prepare([folder], store, synthetic.categories(), jobs=1)
-        return Store.open(store)
+
+    def _name(self, categories: tuple[str, ...]) -> None:
+        file = self.path / "categories.txt"
+        if not file.exists():
+            file.write_text("".join(f"{name}\n" for name in categories), encoding="utf-8")
 
     def _write(self, config: schema.Config) -> None:
         file = self.path / "config.yaml"

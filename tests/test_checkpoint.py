@@ -1,3 +1,5 @@
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -48,7 +50,7 @@ def like():
 def test_the_latest_two_and_the_best_are_kept(folder):
     with checkpoint.Checkpoints(folder) as saved:
         assert saved.steps() == [2, 3, 4]
-        assert saved.best() == 2
+        assert saved.ranked() == [2, 3, 4]
     assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["2", "3", "4"]
 
 
@@ -74,7 +76,8 @@ def test_arrays_may_be_donated_while_they_are_written(tmp_path):
             TrainState(**{**vars(state(1)), "params": {"head/kernel": jnp.zeros(2_000_000)}}),
         )
         saved.check(wait=True)
-        found = saved.restore(1, shapes)
+        found = saved.newest(shapes)
+    assert found is not None
     assert np.array_equal(found.params["head/kernel"], np.arange(2_000_000, dtype=np.float32))
 
 
@@ -119,12 +122,59 @@ def test_a_step_without_a_manifest_was_cut_short_and_does_not_count(folder):
 def test_an_empty_folder_has_nothing_to_restore(tmp_path):
     assert newest(tmp_path / "none") is None
     with pytest.raises(CheckpointError, match="no checkpoint; train there first"):
-        checkpoint.Checkpoints(tmp_path / "none").best()
+        checkpoint.Checkpoints(tmp_path / "none").best(like())
 
 
-def test_a_network_of_another_size_is_named_by_its_parameter(folder):
-    other = jax.eval_shape(lambda: state(0, width=5))
-    with pytest.raises(
-        UserError, match=r"head/kernel is float32\[3, 2\] there, .* float32\[5, 2\]"
-    ):
-        checkpoint.Checkpoints(folder).restore(4, other)
+@pytest.mark.fault
+def test_the_next_best_step_stands_in_for_a_damaged_best_one(folder, capsys):
+    (folder / "2.json").write_text("{")
+    with checkpoint.Checkpoints(folder) as saved:
+        assert int(saved.best(like()).step) == 3
+    assert capsys.readouterr().err == f"{folder}: step 2 skipped: its manifest cannot be read\n"
+
+
+@pytest.mark.fault
+def test_damaged_steps_are_named_on_one_line_each(folder, capsys):
+    for step in (2, 3, 4):
+        next(path for path in (folder / str(step)).rglob("*") if path.is_file()).unlink()
+    with pytest.raises(CheckpointError, match="every checkpoint is damaged; train afresh"):
+        newest(folder)
+    assert capsys.readouterr().err.count("\n") == 3
+
+
+def test_a_step_may_be_measured_after_it_was_saved(folder):
+    with checkpoint.Checkpoints(folder) as saved:
+        assert not saved.measured(4)
+        saved.measure(4, 0.95)
+        assert saved.measured(4)
+        assert saved.ranked() == [4, 2, 3]
+        assert int(saved.best(like()).step) == 4
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (
+            lambda: state(0, width=5),
+            r"head/kernel is float32\[3, 2\] there, the config wants float32\[5, 2\]; "
+            "use the --model values",
+        ),
+        (
+            lambda: TrainState(**{**vars(state(0)), "opt_state": ({"m": jnp.ones(1)},)}),
+            r"opt_state/0/m is absent there, .* use the --optim values it was trained with",
+        ),
+    ],
+    ids=["network", "optimizer"],
+)
+def test_a_state_of_another_shape_is_named_by_its_array_and_the_flag(folder, other, message):
+    with pytest.raises(UserError, match=message):
+        checkpoint.Checkpoints(folder).newest(jax.eval_shape(other))
+
+
+def test_a_manifest_that_names_only_parameters_is_still_read(folder):
+    file = folder / "4.json"
+    manifest = json.loads(file.read_text())
+    arrays = manifest.pop("arrays")
+    manifest["parameters"] = {"head/kernel": arrays["head/kernel"]}
+    file.write_text(json.dumps(manifest))
+    assert newest_step(folder) == 4

@@ -24,6 +24,7 @@ FLOORS = {
     "dsnjax.optim": 4,
     "dsnjax.bundle": 4,
     "dsnjax.workdir": 4,
+    "dsnjax.replay": 4,
     "dsnjax.models": 3,
     "dsnjax.losses": 3,
     "dsnjax.metrics": 3,
@@ -34,6 +35,8 @@ FLOORS = {
     "dsnjax.pictures": 1,
     "dsnjax.tracking": 1,
     "dsnjax.mesh": 1,
+    "dsnjax.processes": 1,
+    "dsnjax.stop": 1,
     "raster": 0,
 }
 

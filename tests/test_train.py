@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import yaml
 
-from dsnjax import config, mesh, state, train
-from dsnjax.data import prepare, synthetic
+from dsnjax import config, mesh, state, stop, train
+from dsnjax.data import batches, prepare, synthetic
 from dsnjax.errors import DataError, Interrupted, UserError
 from dsnjax.workdir import Workdir, abstract
 
@@ -81,16 +81,29 @@ def test_a_finished_run_is_not_run_again(whole, tiny):
     assert (path / "metrics.jsonl").stat().st_mtime_ns == before
 
 
-def test_stopped_and_resumed_is_the_same_run_bit_for_bit(whole, tiny, tmp_path, monkeypatch):
-    """Dropout and flips are on; it is stopped between two checkpoints, in the first epoch."""
+def after(questions):
+    """A stop that comes when it was asked so many times."""
     calls = iter(range(10_000))
+    return {"asked": lambda self: next(calls) >= questions}
 
-    @contextmanager
-    def stop_after_five():
-        yield lambda: next(calls) >= 5
 
-    with monkeypatch.context() as patch, pytest.raises(Interrupted, match="stopped at step"):
-        patch.setattr(train, "signals", stop_after_five)
+def before_validating(self, items, doing):
+    raise Interrupted(f"stopped while {doing}")
+    yield
+
+
+@pytest.mark.parametrize(
+    ("stops", "message"),
+    [(after(5), "stopped at step 6 of"), ({"between": before_validating}, "while validating")],
+    ids=["training", "validating"],
+)
+def test_stopped_and_resumed_is_the_same_run_bit_for_bit(
+    whole, tiny, tmp_path, monkeypatch, stops, message
+):
+    """Dropout and flips are on; it is stopped between two checkpoints of the first epoch."""
+    with monkeypatch.context() as patch, pytest.raises(Interrupted, match=message):
+        for name, method in stops.items():
+            patch.setattr(stop.Stop, name, method)
         train.train(tiny, Workdir(tmp_path))
     assert 0 < lines(tmp_path)[-1]["step"] < lines(whole[0])[-1]["step"]
     assert train.train(tiny, Workdir(tmp_path)) == whole[1]
@@ -125,8 +138,15 @@ def test_a_store_of_other_categories_is_refused(whole, tiny, tmp_path):
 @pytest.mark.fault
 def test_a_loss_that_is_no_number_stops_and_saves_nothing(tiny, tmp_path):
     wild = tiny.model_copy(update={"optim": config.Optim(learning_rate=1e38, clip=1e38)})
-    with pytest.raises(DataError, match=r"step \d+: the loss is (nan|inf); .*learning-rate"):
+    with pytest.raises(
+        DataError, match=r"step 3, seed 0: the loss is (nan|inf); .*batch-3.*learning-rate"
+    ):
         train.train(wild, Workdir(tmp_path))
+    batch = [json.loads(line) for line in (tmp_path / "batch-3.ndjson").read_text().splitlines()]
+    store = Workdir(tmp_path).store()
+    order = batches.Shuffled(batches.rows(store, wild.data)["train"], wild.data.batch_size, 0)
+    assert [one["row"] for one in batch] == order[2].tolist()
+    assert [one["key_id"] for one in batch] == [str(one) for one in store.key_id[order[2]]]
     assert not (tmp_path / "evaluation.json").exists()
     assert list((tmp_path / "checkpoints").glob("*.json")) == []
 
