@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
-import itertools
 import json
 import os
 import statistics
@@ -26,6 +25,7 @@ import gates
 import numba
 import numpy as np
 import peers
+import sources
 from gates import at_least, at_most
 
 import raster
@@ -38,9 +38,9 @@ FALLING = (255 - 13 * np.arange(11)).astype(np.uint8)
 
 def main() -> int:
     parser = gates.options("How fast and how faithful raster draws")
-    parser.add_argument("--drawings", type=Path, metavar="PATH", help="real drawings, .ndjson")
+    parser.add_argument("--drawings", type=Path, metavar="PATH", help=sources.HELP)
     chosen = parser.parse_args()
-    drawings = load(chosen.drawings, BATCH * BATCHES)
+    drawings = [row["drawing"] for row in sources.rows(chosen.drawings, BATCH * BATCHES)]
     batches = [raster.pack(drawings[i : i + BATCH]) for i in range(0, len(drawings), BATCH)]
     points = statistics.mean(len(batch.points) for batch in batches) / BATCH
     kind = chosen.drawings.name if chosen.drawings else "made-up"
@@ -58,37 +58,6 @@ def main() -> int:
     if chosen.drawings:
         found += simplified(chosen.drawings)
     return gates.finish(chosen, found)
-
-
-def load(path: Path | None, count: int) -> list:
-    """`count` drawings of all categories in turn, mixed."""
-    if path is None:
-        from dsnjax.data import synthetic
-
-        each = -(-count // len(synthetic.categories()))
-        found = [row["drawing"] for row in synthetic.drawings(each, seed=0)]
-    else:
-        files = ndjson(path, "simplified")
-        each = -(-count // len(files)) + 1
-        found = [json.loads(line)["drawing"] for file in files for line in head(file, each)]
-    if len(found) < count:
-        raise SystemExit(f"--drawings {path}: {len(found)} drawings; want {count}")
-    return [found[i] for i in np.random.default_rng(0).permutation(len(found))[:count]]
-
-
-def ndjson(path: Path, form: str) -> list[Path]:
-    folder = path / "full" / form
-    files = (
-        [path] if path.is_file() else sorted((folder if folder.is_dir() else path).glob("*.ndjson"))
-    )
-    if not files:
-        raise SystemExit(f"--drawings {path}: no .ndjson file there")
-    return files
-
-
-def head(file: Path, count: int) -> list[str]:
-    with file.open(encoding="utf-8") as lines:
-        return list(itertools.islice(lines, count))
 
 
 def ours(batches: list[raster.Packed], size: int = 96, **options) -> peers.Peer:
@@ -375,7 +344,7 @@ def simplified(path: Path) -> list[gates.Gate]:
 
 
 def keyed(path: Path, form: str):
-    for file in ndjson(path, form):
+    for file in sources.files(path, form):
         for line in file.read_text(encoding="utf-8").splitlines():
             if '"key_id"' in line:
                 row = json.loads(line)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib.metadata
 import json
 import os
 import platform
@@ -13,6 +15,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
+
+Turn = Callable[[int], int]  # the number of the round -> how many units of work were done
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,16 @@ def options(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def take_turns(rivals: Mapping[str, Callable[[int], int]], rounds: int) -> dict[str, list[float]]:
+def rival(install: str, make: Callable[[], Made]) -> Made | None:
+    """What `make` gives; None, and what to install, where the library it imports is missing."""
+    try:
+        return make()
+    except ImportError as error:
+        print(f"{error}; left out with its gate. To measure it: pip install {install}")
+        return None
+
+
+def take_turns(rivals: Mapping[str, Turn], rounds: int) -> dict[str, list[float]]:
     """Seconds for one unit of work of each rival, in each round.
 
     A rival is called with the number of the round and returns how many units it did. All take
@@ -59,6 +74,18 @@ def take_turns(rivals: Mapping[str, Callable[[int], int]], rounds: int) -> dict[
     return seconds
 
 
+def repeated(make: Callable[[], object], times: int, units: int) -> Turn:
+    """A turn of so many calls, so that turns of fast and slow rivals last about as long."""
+
+    def turn(number: int) -> int:
+        for _ in range(times):
+            made = make()
+        del made  # not before: the next one is made in other memory, as where both are in use
+        return times * units
+
+    return turn
+
+
 def times_faster(slow: Sequence[float], fast: Sequence[float]) -> float:
     """The median over rounds of slow / fast within the round."""
     return statistics.median(a / b for a, b in zip(slow, fast, strict=True))
@@ -68,6 +95,15 @@ def machine() -> str:
     """The processor's name, its cores, and the versions that matter."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{_processor()}, {cores} cores, Python {platform.python_version()}"
+
+
+def version(*libraries: str) -> str:
+    """Names and versions of those that are installed."""
+    found = []
+    for name in libraries:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found.append(f"{name} {importlib.metadata.version(name)}")
+    return ", ".join(found)
 
 
 def _processor() -> str:
@@ -88,6 +124,21 @@ def show(title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> N
     for row in (head, ["-" * width for width in widths], *cells):
         padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
         print(f"| {' | '.join(padded)} |")
+
+
+def rates(title: str, turns: Mapping[str, Sequence[float]], ours: str) -> None:
+    """Prints the table of rivals that took turns, their unit of work being a drawing."""
+    head = ("what", "us a drawing", "drawings a second", f"times {ours}")
+    rows = [
+        (
+            name,
+            f"{1e6 * min(seconds):.2f}",
+            f"{1 / min(seconds):,.0f}",
+            times_faster(seconds, turns[ours]),
+        )
+        for name, seconds in turns.items()
+    ]
+    show(title, head, rows)
 
 
 def _text(cell: object) -> str:
