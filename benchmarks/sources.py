@@ -49,8 +49,9 @@ def head(file: Path, count: int) -> list[str]:
 def store(path: Path | None, folder: Path, count: int) -> Store:
     """A store made in `folder`: of all drawings at a path, or of `count` made-up ones."""
     if path is None:
-        return tiled(made_up(folder), count, folder / "tiled")
-    prepare.prepare([path], folder / "store", jobs=1)
+        tiled(made_up(folder), count, folder / "store")
+    else:
+        prepare.prepare([path], folder / "store", jobs=1)
     return Store.open(folder / "store")
 
 
@@ -61,8 +62,8 @@ def made_up(folder: Path) -> Store:
     return Store.open(folder / "base")
 
 
-def tiled(base: Store, count: int, path: Path, watched: Callable = iter) -> Store:
-    """A store of `count` drawings: those of `base` over and over, under other key_ids.
+def tiled(base: Store, count: int, path: Path, watched: Callable = iter) -> None:
+    """Writes a store of `count` drawings: those of `base` over and over, under other key_ids.
 
     Args:
         watched: goes over the parts, one for each time that `base` is written.
@@ -100,4 +101,3 @@ def tiled(base: Store, count: int, path: Path, watched: Callable = iter) -> Stor
             }
 
     write(path, parts(), {name: sizes.get(name, count) for name in names}, about)
-    return Store.open(path)
