@@ -29,6 +29,8 @@ class Recipe(config.Section):
     """Layout of the bundle."""
     model: config.Model
     data: config.Data
+    temperature: config.Positive = 1.0
+    """What logits are divided by before the softmax: see dsnjax.calibration."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Drawings in, the names of what is drawn and their probabilities out."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,15 @@ import numpy as np
 
 import raster
 from dsnjax import bundle
-from dsnjax.data import batches, formats
+from dsnjax.data import formats
+from dsnjax.data.inputs import inputs
+from dsnjax.naming import Naming
 from dsnjax.workdir import Workdir
 
 BATCH = 256
 
 
-class Recognizer:
+class Recognizer(Naming):
     """A trained network that names drawings.
 
     Args:
@@ -32,12 +34,12 @@ class Recognizer:
         self.bundle = bundle.from_workdir(Workdir(folder)) if trained else bundle.read(folder)
         self.categories = self.bundle.categories
         network, params = self.bundle.network, self.bundle.params
-        statistics = self.bundle.statistics
+        statistics, temperature = self.bundle.statistics, self.bundle.recipe.temperature
 
         @jax.jit
         def probabilities(batch):
             output, _ = network.apply(params, statistics, batch, train=False)
-            return jax.nn.softmax(output.logits)
+            return jax.nn.softmax(output.logits / temperature)
 
         self._probabilities = probabilities
 
@@ -49,28 +51,9 @@ class Recognizer:
             rows = np.arange(start, min(start + BATCH, len(packed)))
             size = BATCH if len(packed) > 16 else 16
             filled = np.pad(rows, (0, size - len(rows)), mode="edge")
-            batch = batches.inputs(packed.take(filled), self.bundle.recipe.data)
+            batch = inputs(packed.take(filled), self.bundle.recipe.data)
             parts.append(np.asarray(self._probabilities(batch))[: len(rows)])
         return np.concatenate(parts) if parts else np.zeros((0, len(self.categories)), np.float32)
-
-    def predict(self, drawings: Iterable[Sequence], top: int = 3) -> list[list[dict[str, Any]]]:
-        """The most probable categories of each drawing, the likeliest first.
-
-        Args:
-            drawings: each a list of strokes `[xs, ys]`, coordinates 0..255, as in Quick, Draw!.
-
-        Returns:
-            for each drawing `top` dicts of `category` and `probability`.
-        """
-        chances = self.probabilities(raster.pack(drawings))
-        order = np.argsort(-chances, axis=1, kind="stable")[:, :top]
-        return [
-            [
-                {"category": self.categories[label], "probability": round(float(row[label]), 4)}
-                for label in best
-            ]
-            for row, best in zip(chances, order, strict=True)
-        ]
 
 
 def rows(

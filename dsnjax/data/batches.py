@@ -21,8 +21,8 @@ import numpy as np
 import raster
 from dsnjax import config
 from dsnjax.data import augment, split
+from dsnjax.data.inputs import inputs
 from dsnjax.data.store import Store
-from dsnjax.errors import UserError
 
 Batch = dict[str, np.ndarray]
 WHOLE = slice(None)
@@ -125,27 +125,6 @@ def draw(
         "label": store.label[rows].astype(np.int32),
         "mask": np.ones(len(rows), np.float32),
     }
-
-
-def inputs(packed: raster.Packed, data: config.Data) -> Batch:
-    """What the network reads of drawings: their image, points and length.
-
-    Raises:
-        UserError: a channel of the image needs times, and the drawings have none.
-    """
-    timed = [name for name in data.levels if name != "order"]
-    if timed and packed.times is None:
-        raise UserError(
-            f"data.levels: {timed[0]} needs drawings with times; give raw ones, for a store by "
-            "dsnjax prepare --times"
-        )
-    size, thickness, (first, *others) = data.image_size, data.thickness, data.levels
-    if others:
-        image = raster.render(packed, size, thickness, levels=data.levels)
-    else:
-        image = raster.render(packed, size, thickness, levels=first)[..., None]
-    points, length = raster.sequences(packed, data.length)
-    return {"image": image, "points": points, "length": length}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""A trained network in, files out that run without dsnjax; each compared with the network."""

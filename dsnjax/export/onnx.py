@@ -1,0 +1,129 @@
+"""A bundle in, an ONNX model out that any runtime of opset 17 runs, in Python or in a browser.
+
+Inputs, as far as the network reads them: `image` uint8 [b, size, size, c], `points` float32
+[b, t, 3], `length` int32 [b], with b and t chosen at each run. Outputs: `probabilities` [b, k],
+`logits` [b, k] and, of a network that weighs tokens, `attention` [b, n + t']: the image's cells row
+by row, then the steps along the points; it sums to 1. A network that weighs its branches has
+`branches` [b, 2] instead, the CNN's weight first. Metadata: see dsnjax.export.about.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dsnjax import __version__, bundle, config
+from dsnjax.data import files
+from dsnjax.errors import UserError
+from dsnjax.export.about import About, digest
+
+try:
+    import onnx
+    from onnx import TensorProto, helper
+except ImportError as error:
+    raise UserError("ONNX wants two more packages: pip install 'dsnjax[export]'") from error
+
+from dsnjax.export import emit
+from dsnjax.export.graph import Graph, Precision
+
+OPSET, IR = 17, 8  # the newest that onnxruntime 1.14 and its web sibling read as well
+
+
+def write(model: bundle.Bundle, path: Path, precision: Precision = "float32") -> About:
+    """Writes the model to a file, whole or not at all, and gives what it says about itself."""
+    made, about = build(model, precision)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with files.whole(path) as file:
+        file.write(made.SerializeToString())
+    return about
+
+
+def build(model: bundle.Bundle, precision: Precision = "float32") -> tuple[Any, About]:
+    """The ModelProto of a bundle, checked, and what it says about itself."""
+    weights = {
+        name: np.asarray(array, np.float32)
+        for part in (model.params, model.statistics)
+        for name, array in part.items()
+    }
+    graph = Graph(weights, precision)
+    recipe = model.recipe
+    said = emit.network(graph, recipe.model, recipe.data)
+    graph.named("logits", said.logits)
+    scaled = graph.node("Div", said.logits, graph.constant(recipe.temperature))
+    graph.named("probabilities", graph.node("Softmax", scaled, axis=-1))
+    for name in ("attention", "branches"):
+        if getattr(said, name):
+            graph.named(name, getattr(said, name))
+    about = _about(model, precision, bool(said.attention))
+    made = helper.make_model(
+        graph.finished(_inputs(recipe), _outputs(recipe.model, len(model.categories))),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR,
+        producer_name="dsnjax",
+        producer_version=__version__,
+    )
+    helper.set_model_props(made, _properties(about))
+    onnx.checker.check_model(made, full_check=True)
+    return made, about
+
+
+def _about(model: bundle.Bundle, precision: Precision, weighs_tokens: bool) -> About:
+    recipe = model.recipe
+    side = cells(recipe.model.cnn, recipe.data.image_size)
+    return About(
+        config_sha256=digest(recipe),
+        precision=precision,
+        categories=model.categories,
+        temperature=recipe.temperature,
+        image_size=recipe.data.image_size,
+        thickness=recipe.data.thickness,
+        levels=recipe.data.levels,
+        length=recipe.data.length,
+        grid=(side, side) if weighs_tokens else (0, 0),
+        stride=math.prod(recipe.model.rnn.strides),
+    )
+
+
+def cells(size: config.CNN, side: int) -> int:
+    """Rows of the grid of tokens that the CNN makes of an image of that side."""
+    if size.dense:
+        return 1
+    side = side // size.stem if size.stem else -(-side // 4)
+    for _ in size.widths[1:]:
+        side = -(-side // (4 if size.block == "plain" else 2))
+    return side
+
+
+def _inputs(recipe: bundle.Recipe) -> list[Any]:
+    data, read = recipe.data, []
+    if recipe.model.branches != "rnn":
+        shape = ["b", data.image_size, data.image_size, len(data.levels)]
+        read.append(helper.make_tensor_value_info("image", TensorProto.UINT8, shape))
+    if recipe.model.branches != "cnn":
+        read.append(helper.make_tensor_value_info("points", TensorProto.FLOAT, ["b", "t", 3]))
+        read.append(helper.make_tensor_value_info("length", TensorProto.INT32, ["b"]))
+    return read
+
+
+def _outputs(model: config.Model, categories: int) -> list[Any]:
+    shapes: dict[str, list] = {"probabilities": ["b", categories], "logits": ["b", categories]}
+    if model.branches == "both":
+        if model.fusion == "tokens":
+            shapes["attention"] = ["b", "tokens"]
+        else:
+            shapes["branches"] = ["b", 2]
+    return [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in shapes.items()
+    ]
+
+
+def _properties(about: About) -> dict[str, str]:
+    """Text as it is, everything else as JSON."""
+    values = about.model_dump(mode="json")
+    return {
+        name: one if isinstance(one, str) else json.dumps(one, ensure_ascii=False)
+        for name, one in values.items()
+    }
