@@ -183,13 +183,14 @@ class CNN(Section):
         if self.block == "bottleneck":
             if (middle := narrow * self.middle) % self.groups:
                 raise ValueError(
-                    f"groups={self.groups} do not divide {middle} features (width * middle)"
+                    f"groups={self.groups} do not divide the {middle} features of a block's "
+                    "middle (width * middle)"
                 )
         elif self.groups > 1 or self.middle > 1:
             raise ValueError(f"groups and middle shape a bottleneck; block={self.block} has none")
         if self.block == "plain":
             if not self.stem or self.squeeze:
-                raise ValueError("block=plain has no stem of its own and no squeeze; want stem=1")
+                raise ValueError("block=plain has no squeeze, and its stem is squares; want stem=1")
         elif self.dense:
             raise ValueError(f"dense goes with block=plain; got block={self.block}")
         if self.squeeze > narrow:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from dsnjax.models.convolution import Conv, convolve
+from dsnjax.models.convolution import Conv, convolve, max_pool
 
 
 def case(stride, batch=6, side=8):
@@ -69,3 +69,24 @@ def test_gradients_are_those_of_the_plain_convolution(stride, batch, side):
 def test_a_strided_convolution_halves_the_image():
     image = jnp.zeros((2, 8, 8, 3))
     assert Conv(3, 4, stride=2, rngs=nnx.Rngs(0))(image).shape == (2, 4, 4, 4)
+
+
+def test_groups_see_their_own_share_of_the_inputs():
+    conv = Conv(4, 6, groups=2, bias=True, rngs=nnx.Rngs(0))
+    image = jnp.asarray(np.random.default_rng(0).normal(size=(2, 6, 6, 4)), jnp.float32)
+    kernel = np.asarray(conv.kernel[...])
+    halves = [
+        by_hand(np.asarray(image[..., own]), kernel[..., out], 1)
+        for own, out in ((slice(0, 2), slice(0, 3)), (slice(2, 4), slice(3, 6)))
+    ]
+    np.testing.assert_allclose(conv(image), np.concatenate(halves, axis=-1), atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [5, 8])
+def test_max_pooling_takes_the_greatest_of_nine(side):
+    image = np.random.default_rng(0).uniform(size=(2, side, side, 3)).astype(np.float32)
+    padded = np.pad(image, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    places = range(0, side, 2)
+    rows = [[padded[:, i : i + 3, j : j + 3].max((1, 2)) for j in places] for i in places]
+    wanted = np.stack([np.stack(row, axis=1) for row in rows], axis=1)
+    np.testing.assert_array_equal(max_pool(jnp.asarray(image)), wanted)

@@ -1,11 +1,10 @@
 import dataclasses
-from functools import partial
 
 import jax
 import numpy as np
 import pytest
 
-from dsnjax import config, losses, metrics, presets, state
+from dsnjax import losses, metrics, state
 
 CATEGORIES = 5
 
@@ -117,19 +116,3 @@ def test_parameters_are_named_by_their_place(network):
     assert sizes["rnn"] == (5 * 3 + 1) * 8 + (3 * 8 + 1) * 8 + lstm
     assert sizes["pool"] == (16 + 1) * 16 + (16 + 1) * 2
     assert sizes["head"] == sizes["cnn_head"] == (16 + 1) * CATEGORIES
-
-
-@pytest.mark.parametrize("preset", sorted(path.stem for path in presets.folder().glob("*.yaml")))
-def test_every_preset_is_a_network_for_its_images(preset):
-    found = config.check(config.Config, config.load(preset))
-    size, points = found.data.image_size, found.data.length
-    net = state.network(found.model, found.data, CATEGORIES)
-    batch = {
-        "image": jax.ShapeDtypeStruct((2, size, size, 1), np.uint8),
-        "points": jax.ShapeDtypeStruct((2, points, 3), np.float32),
-        "length": jax.ShapeDtypeStruct((2,), np.int32),
-    }
-    params, statistics = jax.eval_shape(net.init, jax.random.key(0))
-    output, _ = jax.eval_shape(partial(net.apply, train=False), params, statistics, batch)
-    assert output.logits.shape == (2, CATEGORIES)
-    assert output.feature.shape == (2, found.model.width)

@@ -6,7 +6,6 @@ import pytest
 from flax import nnx
 
 from dsnjax import config
-from dsnjax.models.recurrent import LSTM
 from dsnjax.models.rnn import RNN
 
 SIZE = config.RNN(widths=(8, 8), kernels=(5, 3), strides=(1, 2), hidden=6)
@@ -17,29 +16,6 @@ def points(length, padded_to, seed=0):
     rows = np.zeros((1, padded_to, 3), np.float32)
     rows[0, :length] = rng.normal(size=(length, 3))
     return jnp.asarray(rows), jnp.asarray([length])
-
-
-def step_by_step(lstm, x, way):
-    """One direction of an LSTM over [t, d], a step at a time in numpy."""
-    kernel, recurrent, bias = (
-        np.asarray(p[...][way]) for p in (lstm.kernel, lstm.recurrent, lstm.bias)
-    )
-    state = cell = np.zeros(lstm.hidden)
-    states = []
-    for row in x:
-        let_in, keep, new, let_out = np.split(row @ kernel + state @ recurrent + bias, 4)
-        cell = cell / (1 + np.exp(-keep)) + np.tanh(new) / (1 + np.exp(-let_in))
-        state = np.tanh(cell) / (1 + np.exp(-let_out))
-        states.append(state)
-    return np.stack(states)
-
-
-def test_lstm_reads_forwards_and_backwards():
-    lstm = LSTM(3, 5, 2, rngs=nnx.Rngs(0))
-    x = np.random.default_rng(1).normal(size=(1, 7, 3)).astype(np.float32)
-    got = np.asarray(lstm(jnp.asarray(x), jnp.ones((1, 7), bool)))[0]
-    np.testing.assert_allclose(got[:, :5], step_by_step(lstm, x[0], 0), atol=1e-5)
-    np.testing.assert_allclose(got[::-1, 5:], step_by_step(lstm, x[0, ::-1], 1), atol=1e-5)
 
 
 @pytest.mark.parametrize("length", [1, 2, 7, 8])
@@ -58,3 +34,28 @@ def test_a_drawing_without_points_has_no_tokens():
     tokens, mask = RNN(SIZE, 0.0, rngs=nnx.Rngs(0))(*points(0, 8), train=False, key=None)
     assert not mask.any()
     assert not np.asarray(tokens).any()
+
+
+@pytest.mark.parametrize("pool", ["mean", "last", "sum", "attention"])
+def test_a_vector_is_made_of_the_real_steps_alone(pool):
+    rnn = RNN(SIZE.model_copy(update={"pool": pool}), 0.0, rngs=nnx.Rngs(0))
+    tokens = np.random.default_rng(0).normal(size=(2, 5, 12)).astype(np.float32)
+    mask = np.array([[1, 1, 1, 0, 0], [0, 0, 0, 0, 0]], bool)
+    tokens *= mask[..., None]
+    got = np.asarray(rnn.pooled(jnp.asarray(tokens), jnp.asarray(mask)))
+    real = tokens[0, :3]
+    wanted = {
+        "mean": real.mean(0),
+        "sum": real.sum(0),
+        "last": np.concatenate([real[2, :6], real[0, 6:]]),  # each direction's last
+        "attention": np.asarray(rnn.pooled(real[None], np.ones((1, 3), bool)))[0],
+    }
+    np.testing.assert_allclose(got[0], wanted[pool], atol=1e-6)
+    assert not got[1].any()
+
+
+def test_layers_read_one_another_and_are_named_from_the_points_up():
+    rnn = RNN(SIZE.model_copy(update={"layers": 3, "cell": "gru"}), 0.0, rngs=nnx.Rngs(0))
+    assert [type(layer).__name__ for layer in rnn.layers] == ["GRU"] * 3
+    assert rnn.layers == [rnn.gru, *rnn.above]
+    assert [layer.kernel.shape[1] for layer in rnn.layers] == [8, 12, 12]
