@@ -110,7 +110,7 @@ def loaded(store: Store, base: Store, rounds: int) -> list[gates.Gate]:
             rounds,
         )
     gates.rates("Shuffled batches, image and sequence", turns, many)
-    return [gates.at_least("scale_vs_small", gates.times_faster(turns[few], turns[many]), 0.6)]
+    return [gates.at_least("scale_vs_small", gates.times_faster(turns[few], turns[many]), 0.75)]
 
 
 def timed(make: Callable) -> tuple:

@@ -812,3 +812,22 @@ def thin(stroke, epsilon, kept, spans):
             spans[open_spans, 0], spans[open_spans, 1] = first, place
             spans[open_spans + 1, 0], spans[open_spans + 1, 1] = place, last
             open_spans += 2
+
+
+@exact
+def simplify(points, lengths, rule, work, simplified):
+    """Strokes of `points` [3, n], resampled and thinned; `ends` says where each of them ends."""
+    spacing, epsilon = rule
+    resampled, kept, spans = work
+    thinned, ends = simplified
+    first, end = 0, 0
+    for s in range(lengths.shape[0]):
+        last = first + lengths[s]
+        count = resample(points[:, first:last], spacing, resampled)
+        thin(resampled[:, :count], epsilon, kept[:count], spans)
+        for i in range(count):
+            if kept[i]:
+                thinned[:, end] = resampled[:, i]
+                end += 1
+        ends[s] = end
+        first = last

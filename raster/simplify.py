@@ -6,6 +6,7 @@ resample with a spacing of 1, thin by Ramer, Douglas and Peucker with epsilon 2.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,38 +31,39 @@ def simplify(
     Raises ValueError for a coordinate that is not finite, columns of unequal length, and `times`
     of strokes that have none.
     """
-    strokes = [_columns(stroke, times) for stroke in raw if len(stroke[0])]
-    if not strokes:
+    points, lengths = _flat([stroke for stroke in raw if len(stroke[0])], times)
+    if not lengths.size:
         return []
-    low = np.min([stroke[:2].min(axis=1) for stroke in strokes], axis=0)
-    high = np.max([stroke[:2].max(axis=1) for stroke in strokes], axis=0)
-    scale = 255.0 / max(float((high - low).max()), 1e-9)
+    low, high = points[:2].min(axis=1), points[:2].max(axis=1)
+    points[:2] = (points[:2] - low[:, None]) * (255.0 / max(float((high - low).max()), 1e-9))
+    # Room for every stroke's points at their spacing, its last, and roundings.
+    way = np.hypot(*np.diff(points[:2], axis=1)).sum()
+    room = int(way / SPACING) + 4 * len(lengths)
+    work = np.empty((3, room)), np.empty(room, np.bool_), np.empty((room + 1, 2), np.int64)
+    thinned, ends = np.empty((3, room)), np.empty(len(lengths), np.int64)
+    kernels.simplify(points, lengths, (SPACING, EPSILON), work, (thinned, ends))
+    whole = np.rint(thinned[:2, : ends[-1]]).astype(int)
+    columns = [*whole.tolist(), *([thinned[2, : ends[-1]].tolist()] if times else [])]
+    spans = itertools.pairwise([0, *ends.tolist()])
+    return [[column[a:z] for column in columns] for a, z in spans]
+
+
+def _flat(strokes: list, times: bool) -> tuple[np.ndarray, np.ndarray]:
+    """All points [3, n] float64: x, y and the time, or 0; and how many each stroke has."""
     for stroke in strokes:
-        stroke[:2] = (stroke[:2] - low[:, None]) * scale
-    return [_thinned(stroke)[: 3 if times else 2] for stroke in strokes]
-
-
-def _columns(stroke: Sequence[Sequence[float]], times: bool) -> np.ndarray:
-    """[3, n] float64: x, y and the time, or 0."""
-    if times and len(stroke) < 3:
-        raise ValueError("simplify: times=True, but a stroke has no times; want [xs, ys, ts]")
-    lengths = [len(column) for column in stroke[:3]]
-    if len(lengths) < 2 or len(set(lengths)) != 1:
-        raise ValueError(f"simplify: a stroke has columns of lengths {lengths}; want equal ones")
-    columns = np.zeros((3, lengths[0]))
-    columns[: len(lengths)] = stroke[:3]
-    if not (np.abs(columns) <= kernels.HUGE).all():
+        if times and len(stroke) < 3:
+            raise ValueError("simplify: times=True, but a stroke has no times; want [xs, ys, ts]")
+        lengths = [len(column) for column in stroke[:3]]
+        if len(lengths) < 2 or len(set(lengths)) != 1:
+            raise ValueError(
+                f"simplify: a stroke has columns of lengths {lengths}; want equal ones"
+            )
+    lengths = np.array([len(stroke[0]) for stroke in strokes], np.int64)
+    points = np.zeros((3, lengths.sum()))
+    for column in range(3 if times else 2):
+        points[column] = list(itertools.chain.from_iterable(stroke[column] for stroke in strokes))
+    if not (np.abs(points) <= kernels.HUGE).all():
         raise ValueError(
             "simplify: a coordinate is NaN, infinite or beyond 1e30; want moderate ones"
         )
-    return columns
-
-
-def _thinned(stroke: np.ndarray) -> list[list[float]]:
-    length = np.hypot(*np.diff(stroke[:2], axis=1)).sum()
-    points = np.empty((3, int(length / SPACING) + 4))
-    count = kernels.resample(stroke, SPACING, points)
-    kept = np.empty(count, np.bool_)
-    kernels.thin(points[:, :count], EPSILON, kept, np.empty((count + 1, 2), np.int64))
-    x, y, t = points[:, :count][:, kept]
-    return [np.rint(x).astype(int).tolist(), np.rint(y).astype(int).tolist(), t.tolist()]
+    return points, lengths
