@@ -31,8 +31,18 @@ ROUNDS = 64  # rounds of all categories whose order is drawn at once
 
 
 def rows(store: Store, data: config.Data) -> dict[str, np.ndarray]:
-    """The rows of the store in each split (`train`, `valid`, `test`): see `split.members`."""
+    """The rows of the store in each split (`train`, `valid`, `test`): see `split.members`.
+
+    Raises:
+        UserError: a category has no drawing left to train on; and as `split.members` does.
+    """
     member = split.members(store, data.noise, data.split)
+    left = np.bincount(store.label[member == split.TRAIN], minlength=len(store.categories))
+    if not left.all():
+        raise UserError(
+            f"{store.path}: category {store.categories[left.argmin()]!r} has no drawing left to "
+            "train on; see --data.noise and --data.split, or prepare without it"
+        )
     return {name: np.flatnonzero(member == code) for code, name in enumerate(split.NAMES)}
 
 

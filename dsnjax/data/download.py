@@ -29,6 +29,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from dsnjax import tracking
 from dsnjax.data import categories as names
 from dsnjax.data import files
 from dsnjax.errors import DataError, Interrupted, UserError
@@ -109,17 +110,22 @@ def download(
     if urlsplit(base_url).scheme not in ("http", "https", "file"):
         raise UserError(f"base_url={base_url!r}: want an address of http://, https:// or file://")
     folder = Path(dest) / "full" / kind
-    wanted = [_file_name(name, SUFFIX[kind]) for name in names.read(categories)]
+    chosen, official = names.read(categories), names.known()
+    if base_url == BUCKET and (unknown := [name for name in chosen if name not in official]):
+        raise UserError(f"category {unknown[0]!r}: not there{names.near(unknown[0], official)}")
+    wanted = [_file_name(name, SUFFIX[kind]) for name in chosen]
     # httpx2 takes an address without a host for a relative one.
     base = f"{base_url.replace('file:///', 'file://localhost/').rstrip('/')}/full/{kind}"
     with files.locked(folder), _client() as client:
         remotes = [Remote(f"{base}/{quote(name)}", folder / name) for name in wanted]
-        with ThreadPoolExecutor(jobs) as pool:
+        with ThreadPoolExecutor(jobs) as pool, tracking.bar("checking", len(remotes)) as bar:
+            bar.note("what is there")
             remotes = list(pool.map(lambda remote: _patiently(_look, client, remote), remotes))
-            there = list(pool.map(_complete, remotes))
+            there = list(bar.watched(pool.map(_complete, remotes)))
         missing = [remote for remote, done in zip(remotes, there, strict=True) if not done]
         _require_space(missing, folder)
-        _fetch_all(client, missing, jobs)
+        with files.full_disk_told(folder, sum(remote.size for remote in missing)):
+            _fetch_all(client, missing, jobs)
     return [remote.target for remote in remotes]
 
 
@@ -155,7 +161,10 @@ class FileStream(httpx2.SyncByteStream):
 def _file_name(category: str, suffix: str) -> str:
     """The category's file in the bucket. Raises UserError where that is no plain name."""
     name = f"{category}.{suffix}"
-    if re.search(r'[/\\:*?"<>|\x00-\x1f]|^\.', name) or len(name.encode()) > 200:
+    if (
+        re.search(r'[/\\:*?"<>|\x00-\x1f]|^\.|(?i:^(con|prn|aux|nul|com\d|lpt\d)\.)', name)
+        or len(name.encode()) > 200
+    ):
         raise UserError(f"category {category[:50]!r} cannot be the name of a file")
     return name
 
@@ -268,7 +277,8 @@ def _raise_unless_well(response: httpx2.Response, remote: Remote) -> None:
     if status < 400:
         return
     if status in (404, 410):
-        wanted = names.near(remote.target.stem, names.known())
+        known, stem = names.known(), remote.target.stem
+        wanted = "" if stem in known else names.near(stem, known)
         raise UserError(f"{remote.url}: not there{wanted or '; see base_url, kind and categories'}")
     if status in (408, 429) or status >= 500:
         after = response.headers.get("retry-after", "")

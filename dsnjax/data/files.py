@@ -23,12 +23,15 @@ def whole(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
     with _refusal_told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(part, "wb")  # noqa: SIM115 (closed two lines on)
-    with file:
-        yield file
-        if sync:
-            file.flush()
-            os.fsync(file.fileno())
-    os.replace(part, path)
+    try:
+        with file:
+            yield file
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -46,6 +49,20 @@ def locked(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise UserError(f"{folder}: another run writes here; wait until it has ended") from None
         yield
+
+
+@contextmanager
+def full_disk_told(folder: Path, size: float) -> Iterator[None]:
+    """Says how much room is wanted, `size` bytes in all, where the disk becomes full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise UserError(
+            f"{folder}: the disk is full; free {size / 1e6:,.0f} MB in all and run it again: it "
+            "goes on where it stopped"
+        ) from None
 
 
 @contextmanager

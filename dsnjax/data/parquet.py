@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import raster
+from dsnjax import tracking
 from dsnjax.data import files
 from dsnjax.data.store import Store
 from dsnjax.errors import UserError
@@ -29,9 +30,10 @@ def write(store: Store, path: Path) -> None:
         import pyarrow.parquet
     except ImportError:
         raise UserError("parquet: pyarrow is missing; pip install 'dsnjax[parquet]'") from None
-    with files.whole(path) as file:
+    begins = range(0, len(store), GROUP)
+    with files.whole(path) as file, tracking.bar("exporting", len(begins)) as bar:
         writer = None
-        for begin in range(0, len(store), GROUP):
+        for begin in bar.watched(begins):
             table = _table(store, np.arange(begin, min(begin + GROUP, len(store))))
             writer = writer or pyarrow.parquet.ParquetWriter(file, table.schema, compression="zstd")
             writer.write_table(table)

@@ -5,14 +5,12 @@ joined in the order of the files, without the duplicates. The store's bytes depe
 and the categories alone: not on the number of jobs, nor on how often it was stopped.
 """
 
-import errno
 import hashlib
 import os
 import shutil
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -128,7 +126,8 @@ def prepare(
     folder, jobs = Path(store), jobs or os.cpu_count() or 1
     plan = _plan(sources, names.read(categories) if categories else (), times)
     if not (folder / MANIFEST).is_file():
-        with files.locked(folder / ".work"), _full_disk_told(plan, folder):
+        size = sum(size for _, size, _ in plan.sources)
+        with files.locked(folder / ".work"), files.full_disk_told(folder, size):
             work = _work_folder(plan, folder / ".work")
             sidecars = _converted(plan, work, jobs, engine)
             counts = _counted(plan, sidecars, folder, max_reject_share)
@@ -174,20 +173,6 @@ def _files(source: Path, categories: tuple[str, ...]) -> list[Path]:
         raise UserError(f"{folder}: no files of drawings here; want {', '.join(SUFFIXES)}")
     unwanted = set(names.known()) - set(categories) if categories else ()
     return [file for file in found if formats.stem(file) not in unwanted]
-
-
-@contextmanager
-def _full_disk_told(plan: Plan, folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        need = sum(size for _, size, _ in plan.sources)
-        raise UserError(
-            f"{folder}: the disk is full; free {need / 1e9:.1f} GB in all and run it again: it "
-            "goes on where it stopped"
-        ) from None
 
 
 def _work_folder(plan: Plan, work: Path) -> Path:

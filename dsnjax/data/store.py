@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 import raster
+from dsnjax import tracking
 from dsnjax.data import files
 from dsnjax.errors import DataError, UserError
 
@@ -138,9 +139,11 @@ class Store:
 
     def verify(self) -> None:
         """Reads every byte. Raises DataError where one differs from what was written."""
-        for name, column in self.manifest.columns.items():
-            with open(self.path / f"{name}.npy", "rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != column.sha256:
+        with tracking.bar("verifying", len(self.manifest.columns)) as bar:
+            for name, column in bar.watched(self.manifest.columns.items()):
+                with open(self.path / f"{name}.npy", "rb") as file:
+                    found = hashlib.file_digest(file, "sha256").hexdigest()
+                if found != column.sha256:
                     raise DataError(f"{file.name}: bytes changed since it was written; {_AGAIN}")
 
 

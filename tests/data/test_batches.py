@@ -1,3 +1,4 @@
+import dataclasses
 from contextlib import closing
 from itertools import islice
 
@@ -180,6 +181,22 @@ def test_a_batch_is_what_the_contract_says(store, tiny):
         "label": ("int32", ()),
         "mask": ("float32", ()),
     }
+
+
+def test_category_of_which_nothing_is_left_to_train_on_is_named(store, tiny):
+    last = len(store.categories) - 1
+    unknown = np.where(store.label == last, 0, store.recognized).astype(np.int8)
+    strict = config.Noise(recognized=True)
+    data = tiny.data.model_copy(update={"noise": strict})
+    with pytest.raises(UserError, match=f"'{store.categories[last]}' has no drawing left to train"):
+        batches.rows(dataclasses.replace(store, recognized=unknown), data)
+
+
+def test_drawing_of_a_hundred_thousand_points_is_shown_by_its_first_ones(tiny):
+    xs = [i % 256 for i in range(10)]
+    packed = raster.pack([[[xs, xs[::-1]]] * 10_000])
+    first, again = (batches.inputs(packed, tiny.data) for _ in range(2))
+    assert same(first, again) and first["length"].tolist() == [tiny.data.length]
 
 
 @pytest.mark.parametrize("filtered", ["none", "train", "all"])

@@ -191,7 +191,13 @@ def test_missing_file_is_named_with_what_was_meant_before_anything_is_fetched(bu
     assert bucket.asked == []
 
 
-@pytest.mark.parametrize("name", ["../x", "a/b", "a\\b", "C:", "x" * 300, ".hidden"])
+def test_mistake_in_an_official_name_is_told_before_anything_is_asked(tmp_path):
+    with pytest.raises(UserError, match="category 'cta': not there; did you mean 'cat'"):
+        download.download(tmp_path, "dog,cta")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "a\\b", "C:", "CON", "x" * 300, ".hidden"])
 def test_category_cannot_lead_out_of_the_folder(tmp_path, name):
     with pytest.raises(UserError, match="cannot be the name of a file"):
         download.download(tmp_path, [name], base_url="http://127.0.0.1:1")
@@ -220,7 +226,7 @@ def test_folder_stands_in_for_the_bucket(tmp_path):
     for _ in range(2):
         (file,) = download.download(tmp_path / "d", ["hot dog"], kind="binary", base_url=base)
         assert file.read_bytes() == CAT
-    with pytest.raises(UserError, match=r"cat\.bin: not there"):
+    with pytest.raises(UserError, match=r"cat\.bin: not there; see base_url, kind and categories$"):
         download.download(tmp_path / "d", ["cat"], kind="binary", base_url=base)
 
 

@@ -3,6 +3,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -291,13 +292,37 @@ def test_full_disk_ends_without_a_store_and_the_next_run_goes_on(tmp_path):
     source = write(tmp_path / "in", cat=many(20))
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "points.npy").symlink_to("/dev/full")
-    with pytest.raises(
-        UserError, match=r"s: the disk is full; free 0\.0 GB in all and run it again"
-    ):
+    with pytest.raises(UserError, match=r"s: the disk is full; free 0 MB in all and run it again"):
         prepare.prepare([source], tmp_path / "s", "cat", jobs=1)
     assert not (tmp_path / "s" / "manifest.json").exists()
     (tmp_path / "s" / "points.npy").unlink()
     assert prepare.prepare([source], tmp_path / "s", "cat", jobs=1).manifest.counts.kept == 20
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 96 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=96k", "none", str(folder)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small disk is not allowed here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.fault
+@pytest.mark.usefixtures("small_ranges")
+def test_small_disk_ends_without_torn_files_and_a_larger_one_goes_on(tmp_path, small_disk):
+    source, store = write(tmp_path / "in", cat=many(400)), small_disk / "s"
+    with pytest.raises(UserError, match=r"disk/s: the disk is full; free \d MB in all and run it"):
+        prepare.prepare([source], store, "cat", jobs=1)
+    assert not (store / "manifest.json").exists()
+    assert list(store.rglob("*.part")) == []
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    prepare.prepare([source], store, "cat", jobs=1)
+    prepare.prepare([source], tmp_path / "whole", "cat", jobs=1)
+    assert checksums(store) == checksums(tmp_path / "whole")
 
 
 def test_line_without_end_is_one_bad_row_and_little_memory(tmp_path):
