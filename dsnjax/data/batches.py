@@ -23,6 +23,7 @@ from dsnjax import config
 from dsnjax.data import augment, split
 from dsnjax.data.inputs import inputs
 from dsnjax.data.store import Store
+from dsnjax.errors import UserError
 
 Batch = dict[str, np.ndarray]
 WHOLE = slice(None)
