@@ -54,6 +54,7 @@ def squares(image: Array, side: int) -> Array:
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(b, h // side, w // side, side * side * c)
 
 
+@jax.checkpoint  # its six maxima are cheaper made again than kept
 def max_pool(x: Array) -> Array:
     """Greatest of each 3x3 pixels, at every second one: [b, h, w, c] to [b, h / 2, w / 2, c].
 

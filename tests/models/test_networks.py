@@ -186,6 +186,24 @@ def test_remat_changes_no_gradient_and_no_statistic():
             np.testing.assert_allclose(one[name], other[name], rtol=1e-3, atol=1e-5, err_msg=name)
 
 
+def test_remat_keeps_less_than_half_for_the_gradient():
+    found, kept = reduced("resnet50"), []
+    for remat in (False, True):
+        net = state.network(changed(found, remat=remat).model, found.data, CATEGORIES)
+        params, statistics = jax.eval_shape(net.init, jax.random.key(0))
+
+        def backward(params, statistics, apply=net.apply):
+            def logits(params):
+                output, after = apply(params, statistics, drawings(), train=True)
+                return output.logits, after
+
+            return jax.vjp(logits, params, has_aux=True)[1]
+
+        needed = jax.tree.leaves(jax.eval_shape(backward, params, statistics))
+        kept.append(sum(leaf.size for leaf in needed) - sum(leaf.size for leaf in params.values()))
+    assert kept[1] < kept[0] / 2
+
+
 @cache
 def shapes(case: str) -> dict[str, tuple[int, ...]]:
     """Parameters of a preset at its full size."""
