@@ -150,7 +150,9 @@ def prepare(
 
 def _plan(sources: Sequence[str | Path], categories: tuple[str, ...], times: bool) -> Plan:
     ranges, about = [], []
-    found = [file for source in sources for file in _files(Path(source), categories)]
+    # Of a bucket that has both, only the raw files say when points were drawn.
+    layout = sorted(BUCKET, key=lambda part: times and "raw" not in part)
+    found = [file for source in sources for file in _files(Path(source), categories, layout)]
     for file in dict.fromkeys(found):
         stat = file.stat()
         about.append((str(file), stat.st_size, stat.st_mtime_ns))
@@ -161,13 +163,13 @@ def _plan(sources: Sequence[str | Path], categories: tuple[str, ...], times: boo
     return Plan(VERSION, categories, tuple(about), tuple(ranges), times)
 
 
-def _files(source: Path, categories: tuple[str, ...]) -> list[Path]:
+def _files(source: Path, categories: tuple[str, ...], layout: Sequence[str]) -> list[Path]:
     """The files of a source, without those that an official name gives to another category."""
     if source.is_file():
         return [source]
     if not source.is_dir():
         raise UserError(f"{source}: no such file or folder")
-    folder = next((source / part for part in BUCKET if (source / part).is_dir()), source)
+    folder = next((source / part for part in layout if (source / part).is_dir()), source)
     found = sorted(file for file in folder.iterdir() if file.name.endswith(SUFFIXES))
     if not found:
         raise UserError(f"{folder}: no files of drawings here; want {', '.join(SUFFIXES)}")

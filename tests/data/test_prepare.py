@@ -85,6 +85,15 @@ def test_official_layout_is_found_and_other_categories_are_not_read(tmp_path):
     assert prepare.prepare([tmp_path], tmp_path / "s", "cat", jobs=1).manifest.counts.rows == 1
 
 
+def test_raw_files_of_a_bucket_are_read_where_times_are_kept(tmp_path):
+    (tmp_path / "full").mkdir()
+    write(tmp_path / "full" / "simplified", cat=[row()])
+    write(tmp_path / "full" / "raw", cat=[row([[[0, 9], [0, 5], [0, 70]]])])
+    prepare.prepare([tmp_path], tmp_path / "s", "cat", jobs=1, times=True)
+    times = Store.open(tmp_path / "s").packed.times
+    assert times is not None and times.tolist() == [0, 70]
+
+
 def test_own_folder_in_every_form_makes_categories_of_its_files(tmp_path):
     source = write(tmp_path / "in", house=[row()], tree=[row([[[0.0, 9.5], [0, 2], [0, 5]]])])
     (source / "boat.csv").write_text('drawing\n"[[[1], [2]]]"\n')
