@@ -7,9 +7,10 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
+from pydantic import Field
 
 from dsnjax import config
 from dsnjax.config import Count, Section, Share
@@ -212,6 +213,52 @@ class Predict(Section):
             raise DataError("predict: no row could be read; want rows with a simplified drawing")
 
 
+class Serve(Section):
+    """Serve a model over HTTP, with a page to draw on.
+
+    Example: dsnjax serve --workdir runs/a --port 8000
+    """
+
+    workdir: Path | None = None
+    """Folder of a run."""
+    model: Path | None = None
+    """Folder made by dsnjax bundle; without either, the model that ships with dsnjax."""
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 is all of this machine's."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    """Port to listen on; 0 takes a free one."""
+    collect: Path | None = None
+    """Folder for drawings that people save under a new name on the page; none keeps none."""
+
+    def execute(self) -> None:
+        if self.workdir and self.model:
+            raise UserError("serve: --workdir and --model are both given; want one")
+        try:
+            from dsnjax.serve import app, run
+        except ModuleNotFoundError as error:
+            raise UserError(
+                f"serve needs {error.name}, which is not installed: pip install 'dsnjax[serve]'"
+            ) from error
+        options = app.Options(collect=self.collect)
+        run.serve(self.workdir or self.model, self.host, self.port, options)
+
+
+class Runtime(Section):
+    """Fetch what runs models in browsers (onnxruntime-web) for the page; 14 MB, once.
+
+    Example: dsnjax runtime
+    """
+
+    source: str | None = None
+    """The npm package as a .tgz: a file or an address; none: npm is asked for it."""
+
+    def execute(self) -> None:
+        from dsnjax.serve import runtime
+
+        runtime.fetch(self.source)
+        print(f"{runtime.FOLDER}: onnxruntime-web {runtime.VERSION}, every file as it was tested")
+
+
 COMMANDS = {
     "train": Train,
     "download": Download,
@@ -219,6 +266,8 @@ COMMANDS = {
     "evaluate": Evaluate,
     "bundle": Bundle,
     "predict": Predict,
+    "serve": Serve,
+    "runtime": Runtime,
 }
 
 

@@ -19,6 +19,7 @@ FLOORS = {
     "dsnjax.train": 5,
     "dsnjax.evaluate": 5,
     "dsnjax.predict": 5,
+    "dsnjax.serve": 5,
     "dsnjax.export": 5,
     "dsnjax.state": 4,
     "dsnjax.checkpoint": 4,

@@ -1,0 +1,70 @@
+"""A trained model in, what the page needs of it out: for the server, or as a folder of files.
+
+The page asks for `model.json` (what the network reads and names), `model.onnx` and, below `ort/`,
+the runtime that runs it. A static host with these files needs no server behind it.
+"""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dsnjax import bundle
+from dsnjax.errors import UserError
+from dsnjax.export import onnx
+from dsnjax.export.runtime import Session
+from dsnjax.serve import runtime
+from dsnjax.serve.batching import Network
+
+PAGE = Path(__file__).parent / "page"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model as the page and the service use it.
+
+    network: names drawings, for the service. onnx: the same for browsers. about: model.json.
+    """
+
+    network: Network
+    onnx: bytes
+    about: dict[str, Any]
+
+    @classmethod
+    def of(cls, trained: bundle.Bundle) -> "Model":
+        """A bundle, exported."""
+        made, about = onnx.build(trained)
+        exported = made.SerializeToString()
+        timed = about.levels != ("order",)
+        return cls(
+            Session(exported),
+            exported,
+            {
+                **about.model_dump(include={"categories", "image_size", "thickness", "length"}),
+                **about.model_dump(include={"grid", "stride"}),
+                "timed": timed,  # the image tells times, which the page itself cannot draw
+                "browser": runtime.there() and not timed,
+                "server": False,
+                "collect": False,
+            },
+        )
+
+
+def write(trained: bundle.Bundle, folder: Path) -> None:
+    """Writes the page with the model for any static host.
+
+    Raises:
+        UserError: the folder holds something else, the model reads times, or what runs models in
+            browsers has not been fetched.
+    """
+    if not runtime.there():
+        raise UserError(f"site: {runtime.MISSING}")
+    model = Model.of(trained)
+    if model.about["timed"]:
+        raise UserError("site: this model reads times, which the page cannot draw; serve it")
+    if folder.exists() and any(folder.iterdir()) and not (folder / "model.json").is_file():
+        raise UserError(f"{folder}: not empty and no site; give a new folder")
+    shutil.copytree(PAGE, folder, dirs_exist_ok=True)
+    (folder / "model.onnx").write_bytes(model.onnx)
+    (folder / "model.json").write_text(json.dumps(model.about), encoding="utf-8")

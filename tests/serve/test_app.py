@@ -1,0 +1,297 @@
+"""The service over real HTTP on loopback."""
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Iterator
+
+import httpx2
+import msgspec
+import numpy as np
+import pytest
+
+import raster
+from dsnjax.data import formats
+from dsnjax.serve import wire
+
+CAT = [[[0, 100, 255], [0, 30, 255]], [[7, 9], [3, 200]]]
+
+
+@pytest.fixture(scope="module")
+def address(gate, serving):
+    with serving(gate, room=8, patience=0.5) as address:
+        yield address
+
+
+@pytest.fixture
+def client(address):
+    with httpx2.Client(base_url=address, timeout=60) as client:
+        yield client
+
+
+def said(response) -> tuple[int, str, str]:
+    problem = response.json()
+    return response.status_code, problem["path"], problem["error"]
+
+
+def test_each_drawing_is_named_in_order(client):
+    response = client.post("/v1/predict", json={"drawings": [CAT, CAT[:1]], "top": 1})
+    assert response.status_code == 200
+    assert response.json() == {
+        "results": [
+            {"top": [{"category": "bird", "probability": 0.8}]},
+            {"top": [{"category": "ant", "probability": 0.8}]},
+        ]
+    }
+
+
+def test_where_the_network_looked_is_told_when_asked(client):
+    response = client.post("/v1/predict", json={"drawings": [CAT], "attention": True})
+    looked = response.json()["results"][0]["attention"]
+    assert looked == {"image": [0.33333, 0.33333], "points": [0.33333]}
+
+
+def test_raw_drawings_are_simplified():
+    raw = [[[1000.5, 1000.5, 1100.5], [-3, 7, 7], [0, 10, 20]]]
+    assert wire.read_predict(json.dumps({"drawings": [raw]}).encode()).drawings == [
+        raster.simplify(raw)
+    ]
+    untimed = [raw[0][:2]]
+    asked = wire.read_predict(json.dumps({"drawings": [untimed], "fit": True}).encode())
+    assert asked.drawings == [raster.simplify(untimed)]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "path", "message"),
+    [
+        ("{", 400, "$", "truncated"),
+        ("", 400, "$", "truncated"),
+        ("\xff", 400, "$", "not JSON"),
+        ('{"drawings": [[[[NaN], [1]]]]}', 400, "$", "malformed"),
+        ("[" * 200_000, 422, "$", "Expected `object`"),
+        ('{"drawings": ' + "[" * 200_000, 422, "$.drawings[0][0][0][0]", "Expected `float`"),
+        ('{"drawings": [[[[1e400], [1]]]]}', 422, "$.drawings[0][0][0][0]", "out of range"),
+        ("{}", 422, "$", "missing required field `drawings`"),
+        ('{"drawings": []}', 422, "$.drawings", "length >= 1"),
+        ('{"drawings": [[]]}', 422, "$.drawings[0]", "length >= 1"),
+        ('{"drawings": [[[[], []]]]}', 422, "$.drawings[0][0][0]", "length >= 1"),
+        ('{"drawings": [[[[1, 2], [1]]]]}', 422, "$.drawings[0][0]", "want equal ones"),
+        ('{"drawings": [[[[1], [1]], [[1], [1], [0, 1]]]], "fit": true}', 422,
+         "$.drawings[0][1]", "want equal ones"),
+        ('{"drawings": [[[["a"], [1]]]]}', 422, "$.drawings[0][0][0][0]", "got `str`"),
+        ('{"drawings": [[[[null], [1]]]]}', 422, "$.drawings[0][0][0][0]", "got `null`"),
+        ('{"drawings": [[[[true], [1]]]]}', 422, "$.drawings[0][0][0][0]", "got `bool`"),
+        ('{"drawings": [[[[256], [1]]]]}', 422, "$.drawings[0][0][0][0]", "or `fit`"),
+        ('{"drawings": [[[[1e13], [1]]]], "fit": true}', 422, "$.drawings[0][0][0][0]", "<= 1"),
+        ('{"drawings": [[[[1], [1]]]], "top": 0}', 422, "$.top", ">= 1"),
+        ('{"drawings": [[[[1], [1]]]], "tpo": 1}', 422, "$", "unknown field `tpo`"),
+    ],
+)  # fmt: skip
+def test_a_wrong_request_is_told_what_and_where(client, body, status, path, message):
+    response = client.post(
+        "/v1/predict",
+        content=body.encode("latin-1"),
+        headers={"content-type": "application/json; charset=utf-8"},
+    )
+    got = said(response)
+    assert got[:2] == (status, path)
+    assert message in got[2]
+
+
+def test_only_json_is_taken(client):
+    response = client.post("/v1/predict", content=b"x", headers={"content-type": "text/plain"})
+    assert said(response) == (415, "$", "content-type 'text/plain'; want application/json")
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_that_is_too_large_is_refused(client, chunked):
+    body = b"[" * (wire.MAX_BODY + 1)
+    content = iter([body[:1000], body[1000:]]) if chunked else body
+    response = client.post(
+        "/v1/predict", content=content, headers={"content-type": "application/json"}
+    )
+    assert said(response) == (413, "$", f"want at most {wire.MAX_BODY} bytes")
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_that_is_too_large_is_refused_without_reading_it(address, chunked):
+    kind = "Transfer-Encoding: chunked" if chunked else "Content-Length: 50000000"
+    with connected(address) as peer:
+        peer.sendall(head(kind))
+        with contextlib.suppress(OSError):  # the server hangs up before the end
+            for _ in range(50 if chunked else 0):
+                peer.sendall(b"10000\r\n" + b"[" * 0x10000 + b"\r\n")
+        assert peer.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+def test_requests_that_come_together_run_as_one_batch(gate, address):
+    drain(gate)
+    gate.open.clear()
+    answers = []
+
+    def ask(count):
+        drawings = {"drawings": [CAT] * count}
+        answers.append(httpx2.post(f"{address}/v1/predict", json=drawings, timeout=60))
+
+    with flying(ask, 1):
+        assert gate.entered.acquire(timeout=60)
+        with flying(ask, 2), flying(ask, 3):
+            until_waiting(address, 5)
+            gate.open.set()
+    assert gate.sizes[-2:] == [1, 5]
+    assert sorted(len(answer.json()["results"]) for answer in answers) == [1, 2, 3]
+
+
+def test_a_full_queue_says_when_to_come_again_and_health_still_answers(gate, address, client):
+    drain(gate)
+    gate.open.clear()
+
+    def ask(count):
+        httpx2.post(f"{address}/v1/predict", json={"drawings": [CAT] * count}, timeout=60)
+
+    with flying(ask, 1):
+        assert gate.entered.acquire(timeout=60)
+        with flying(ask, 7):
+            until_waiting(address, 7)
+            response = client.post("/v1/predict", json={"drawings": [CAT] * 2})
+            assert said(response) == (503, "$", "8 drawings wait already; ask again later")
+            assert response.headers["retry-after"] == "1"
+            assert client.get("/healthz").json() == {"status": "ok"}
+            gate.open.set()
+
+
+def test_slow_clients_are_sent_away_with_408(address):
+    half_bodies = [connected(address) for _ in range(20)]
+    half_heads = [connected(address) for _ in range(20)]
+    silent = [connected(address) for _ in range(20)]
+    for peer in half_bodies:
+        peer.sendall(head("Content-Length: 100") + b'{"drawings"')
+    for peer in half_heads:
+        peer.sendall(b"POST /v1/predict HTTP/1.1\r\nHost")
+    for peer in (*half_bodies, *half_heads, *silent):
+        with peer:
+            assert peer.recv(100).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_client_that_hangs_up_leaves_no_trace(address, client, capfd):
+    for content in (b'{"drawings"', b""):
+        with connected(address) as peer:
+            peer.sendall(head("Content-Length: 100") + content)
+    assert client.get("/healthz").status_code == 200
+    until(lambda: 'status="499"} 2' in client.get("/metrics").text)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../app.py",
+        "/%2e%2e/app.py",
+        "/..%2fapp.py",
+        "/..%5capp.py",
+        "/%00",
+        "/a%00b",
+        "/nothing",
+        "//etc/passwd",
+    ],
+)
+def test_only_the_page_is_served(address, path):
+    with connected(address) as peer:
+        peer.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        assert peer.recv(100).startswith(b"HTTP/1.1 404 ")
+
+
+def test_the_document_describes_the_structs_that_check(client):
+    document = client.get("/v1/openapi.json").json()
+    assert document["openapi"] == "3.1.0"
+    schemas = document["components"]["schemas"]
+    _, wanted = msgspec.json.schema_components(
+        [wire.PredictRequest], ref_template="#/components/schemas/{name}"
+    )
+    assert schemas["PredictRequest"] == wanted["PredictRequest"]
+    answers = document["paths"]["/v1/predict"]["post"]["responses"]
+    assert set(answers) == {"200", "400", "408", "413", "415", "422", "503"}
+
+
+def test_metrics_count_requests_drawings_and_batches(client):
+    client.post("/v1/predict", json={"drawings": [CAT]})
+    text = client.get("/metrics").text
+    for name in ("requests_total", "drawings_total", "request_seconds_count", "batch_drawings_sum"):
+        assert f"\ndsnjax_{name}" in text
+
+
+def test_nothing_is_kept_unless_a_folder_was_named(client):
+    response = client.post("/v1/collect", json={"category": "cat", "drawing": CAT})
+    assert said(response)[0] == 404
+
+
+def test_saved_drawings_become_files_that_training_reads(gate, serving, tmp_path):
+    with serving(gate, collect=tmp_path / "own") as address:
+        for name in ("my cat", "my cat", "дом"):
+            answer = httpx2.post(f"{address}/v1/collect", json={"category": name, "drawing": CAT})
+            assert answer.status_code == 200
+        for name in ("../x", "a/b", "", ".hidden", "x" * 65, "a\nb", "a\x00"):
+            answer = httpx2.post(f"{address}/v1/collect", json={"category": name, "drawing": CAT})
+            assert said(answer)[:2] == (422, "$.category")
+    files = sorted((tmp_path / "own").iterdir())
+    assert [file.name for file in files] == ["my cat.ndjson", "дом.ndjson"]
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "own"]
+    rows = [row for row in formats.read(files) if isinstance(row, formats.Drawing)]
+    assert [row.word for row in rows] == ["my cat", "my cat", "дом"]
+    assert [[*map(list, stroke)] for stroke in rows[0].drawing] == CAT
+
+
+def test_a_broken_network_is_a_500_of_its_requests_only(serving):
+    calls = []
+
+    def network(packed):
+        calls.append(len(packed))
+        if len(calls) == 1:
+            raise RuntimeError("broken")
+        return np.ones((len(packed), 3), np.float32) / 3, None
+
+    with serving(network) as address:
+        codes = [
+            httpx2.post(f"{address}/v1/predict", json={"drawings": [CAT]}).status_code
+            for _ in range(2)
+        ]
+    assert codes == [500, 200]
+
+
+def connected(address: str) -> socket.socket:
+    port = int(address.rpartition(":")[2])
+    return socket.create_connection(("127.0.0.1", port), timeout=60)
+
+
+def head(*lines: str) -> bytes:
+    start = ("POST /v1/predict HTTP/1.1", "Host: x", "Content-Type: application/json")
+    return "\r\n".join((*start, *lines, "", "")).encode()
+
+
+@contextlib.contextmanager
+def flying(work, *words) -> Iterator[None]:
+    """Runs the work in a thread until the end of the block."""
+    thread = threading.Thread(target=work, args=words)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join(60)
+
+
+def until(happens) -> None:
+    for _ in range(10_000):
+        if happens():
+            return
+    raise AssertionError("never happened")
+
+
+def until_waiting(address: str, count: int) -> None:
+    with httpx2.Client(base_url=address) as client:
+        until(lambda: f"dsnjax_waiting_drawings {count}.0" in client.get("/metrics").text)
+
+
+def drain(gate) -> None:
+    while gate.entered.acquire(blocking=False):
+        pass

@@ -1,0 +1,332 @@
+"""The page in a real browser: drawn on, played with, unplugged."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dsnjax import bundle
+from dsnjax.data import formats
+from dsnjax.serve import runtime, site
+
+pytestmark = [pytest.mark.browser]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+ROOF = [[0.2, 0.5, 0.8], [0.6, 0.2, 0.6]]
+WALL = [[0.2, 0.2, 0.8, 0.8], [0.6, 0.9, 0.9, 0.6]]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if not CHROMIUM:
+        pytest.skip("no chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address(gate, serving, tmp_path_factory):
+    with serving(gate, collect=tmp_path_factory.mktemp("collected")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def model():
+    """The trained model of the repository, as the page is given it."""
+    return site.Model.of(bundle.read(bundle.PRETRAINED))
+
+
+@pytest.fixture
+def visit(browser):
+    """Opens an address in a page of its own; whatever the page complains of fails the test."""
+    contexts, complaints = [], []
+
+    def opened(address: str, **options):
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: complaints.extend(_foreign(request.url)))
+        page.goto(address)
+        page.wait_for_selector("body[data-ready]")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def _foreign(url: str) -> list[str]:
+    local = url.startswith(("http://127.0.0.1:", "blob:http://127.0.0.1:", "data:"))
+    return [] if local else [f"asked {url}"]
+
+
+def draw(page, *strokes) -> None:
+    """Draws strokes, shares of the pad's side, with the mouse."""
+    pad = page.locator("#pad")
+    pad.scroll_into_view_if_needed()
+    box = pad.bounding_box()
+    for xs, ys in strokes:
+        places = [
+            (box["x"] + x * box["width"], box["y"] + y * box["height"])
+            for x, y in zip(xs, ys, strict=True)
+        ]
+        page.mouse.move(*places[0])
+        page.mouse.down()
+        for place in places[1:]:
+            page.mouse.move(*place)
+        page.mouse.up()
+
+
+def guesses(page) -> list[str]:
+    return page.locator("#guesses li span:first-child").all_inner_texts()
+
+
+def first(page, name: str) -> None:
+    """Waits until the first guess is this one."""
+    page.locator("#guesses li:first-child span", has_text=name).first.wait_for()
+
+
+def test_each_stroke_is_followed_by_a_guess_and_undo_takes_one_back(visit, address):
+    page = visit(address)
+    assert page.get_by_role("button", name="Undo").is_disabled()
+    draw(page, ROOF)
+    first(page, "ant")
+    draw(page, WALL)
+    first(page, "bird")
+    assert len(guesses(page)) == 3
+    page.get_by_role("button", name="Undo").click()
+    first(page, "ant")
+    draw(page, WALL)
+    first(page, "bird")
+    page.keyboard.press("Control+z")
+    first(page, "ant")
+    page.get_by_role("button", name="Clear").click()
+    page.wait_for_function("document.querySelectorAll('#guesses span').length === 0")
+    assert page.get_by_role("button", name="Clear").is_disabled()
+
+
+def test_the_guess_is_spoken(visit, address):
+    page = visit(address)
+    draw(page, ROOF)
+    page.get_by_role("status").filter(has_text="I think it is an ant.").wait_for()
+
+
+def test_it_shows_the_image_and_where_the_network_looks(visit, address):
+    page = visit(address)
+    draw(page, ROOF, WALL)
+    first(page, "bird")
+    levels = page.evaluate(
+        """() => {
+            const seen = document.getElementById("seen");
+            const { data } = seen.getContext("2d").getImageData(0, 0, seen.width, seen.height);
+            return [seen.width, ...new Set(data.filter((_, i) => i % 4 === 0))];
+        }"""
+    )
+    assert levels[0] == 32
+    assert {0, 125, 138} <= set(levels[1:])
+    assert page.locator("#looked-at").inner_text().startswith("Where it looks: 67 % at the image")
+
+
+def test_a_finger_draws_without_scrolling_the_page(visit, address):
+    page = visit(address, viewport={"width": 390, "height": 844}, has_touch=True)
+    devtools = page.context.new_cdp_session(page)
+    places = [{"x": 100, "y": 200}, {"x": 150, "y": 250}, {"x": 120, "y": 330}]
+    for kind, place in zip(("Start", "Move", "Move"), places, strict=True):
+        event = {"type": f"touch{kind}", "touchPoints": [place]}
+        devtools.send("Input.dispatchTouchEvent", event)
+    devtools.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    first(page, "ant")
+    assert page.evaluate("scrollY") == 0
+
+
+def test_the_keyboard_draws_as_well(visit, address):
+    page = visit(address)
+    page.locator("#pad").focus()
+    for key in [*["Space", "ArrowLeft", "ArrowUp", "Space"], *["Space", "ArrowDown", "Space"]]:
+        page.keyboard.press(key)
+    first(page, "bird")
+
+
+def test_a_game_asks_for_words_until_the_time_is_up(visit, address):
+    page = visit(address)
+    page.clock.install(time=0)
+    page.clock.pause_at(3_600_000)
+    page.get_by_role("button", name="Draw me a …").click()
+    strokes = {"ant": [ROOF], "bird": [ROOF, WALL], "cat": [ROOF, WALL, ROOF]}
+    asked = []
+    for turn in range(3):
+        task = page.locator("#task").inner_text()
+        asked.append(task.removeprefix("Draw a").removeprefix("n").split()[0])
+        assert task.endswith(f"({turn + 1} of 3)")
+        assert page.locator("#clock").inner_text() == "0:20"
+        if turn == 2:  # too late
+            page.clock.run_for(20_000)
+        else:
+            draw(page, *strokes[asked[-1]])
+            page.get_by_role("status").filter(has_text="Oh, it is").wait_for()
+        page.clock.run_for(2000)
+    assert sorted(asked) == ["ant", "bird", "cat"]
+    dialog = page.get_by_role("dialog", name="2 of 3 found")
+    dialog.wait_for()
+    assert dialog.get_by_role("listitem").all_inner_texts() == [
+        f"{asked[0]} ✓",
+        f"{asked[1]} ✓",
+        f"{asked[2]} ✗",
+    ]
+    dialog.get_by_role("button", name="Close").click()
+    assert page.locator("#task").inner_text() == "Draw anything."
+
+
+def test_a_drawing_is_taken_away_as_ndjson_and_svg(visit, address, tmp_path):
+    page = visit(address)
+    draw(page, ROOF, WALL)
+    first(page, "bird")
+    with page.expect_download() as caught:
+        page.get_by_role("button", name="Download ndjson").click()
+    caught.value.save_as(tmp_path / "drawing.ndjson")
+    (row,) = formats.read([tmp_path / "drawing.ndjson"])
+    assert isinstance(row, formats.Drawing)
+    assert [len(xs) for xs, _ in row.drawing] == [3, 4]
+    with page.expect_download() as caught:
+        page.get_by_role("button", name="Download SVG").click()
+    assert Path(caught.value.path()).read_text().count("M") == 2
+
+
+def test_drawings_saved_under_a_new_name_stay_and_become_a_file(visit, address, tmp_path):
+    page = visit(address)
+    name = "<b>house</b>"  # refused: the server would not keep a file of that name
+    for _ in range(2):
+        draw(page, ROOF, WALL)
+        page.get_by_label("Name of what you drew").fill("my house")
+        page.get_by_role("button", name="Save drawing").click()
+        page.get_by_text("Saved: my house.").wait_for()
+        page.locator("#hint").wait_for()
+    draw(page, ROOF)
+    page.get_by_label("Name of what you drew").fill(name)
+    page.get_by_role("button", name="Save drawing").click()
+    page.get_by_text("A name has letters").wait_for()
+    page.reload()
+    page.wait_for_selector("body[data-ready]")
+    page.get_by_text("my house · 2").wait_for()
+    with page.expect_download() as caught:
+        page.get_by_role("button", name="Download my house").click()
+    assert caught.value.suggested_filename == "my house.ndjson"
+    caught.value.save_as(tmp_path / "my house.ndjson")
+    read = formats.read([tmp_path / "my house.ndjson"])
+    rows = [row for row in read if isinstance(row, formats.Drawing)]
+    assert [row.word for row in rows] == ["my house", "my house"]
+    page.get_by_role("button", name="Remove my house").click()
+    page.get_by_text("my house · 2").wait_for(state="detached")
+
+
+def test_a_label_is_shown_as_text(visit, gate, serving, model):
+    names = ("<img src=x onerror=alert(1)>", "bird", "cat")
+    about = site.Model(gate, b"", model.about | {"categories": names, "browser": False})
+    with serving(about) as address:
+        page = visit(address)
+        draw(page, ROOF)
+        first(page, "<img")
+        assert page.locator("main img").count() == 0
+
+
+def test_nothing_moves_while_guesses_come(visit, address):
+    page = visit(address)
+    page.evaluate(
+        """() => {
+            window.moved = 0;
+            new PerformanceObserver((list) => {
+                for (const entry of list.getEntries()) window.moved += entry.value;
+            }).observe({ type: "layout-shift", buffered: true });
+        }"""
+    )
+    draw(page, ROOF, WALL)
+    first(page, "bird")
+    assert page.evaluate("window.moved") < 0.01
+
+
+@pytest.mark.parametrize("width", [320, 390, 820, 1280])
+def test_the_page_is_never_wider_than_the_screen(visit, address, width):
+    page = visit(address, viewport={"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_without_the_runtime_the_page_says_so_and_uses_the_server(visit, address):
+    page = visit(address)
+    page.get_by_text("what runs it in browsers is not installed there").wait_for()
+    assert page.get_by_label("In browser").is_disabled()
+
+
+def unplugged(page) -> list[str]:
+    """The three guesses in the browser, once nothing can be fetched any more."""
+    page.context.set_offline(True)
+    draw(page, ROOF, WALL)
+    page.wait_for_function("document.querySelectorAll('#guesses span').length === 6")
+    return guesses(page)
+
+
+needs_runtime = pytest.mark.skipif(
+    not runtime.there(), reason=f"no browser runtime: {runtime.MISSING}"
+)
+
+
+@needs_runtime
+def test_the_browser_and_the_server_name_the_same_three(visit, serving, model):
+    with serving(model) as address:
+        page = visit(address)
+        page.get_by_text("Runs in this browser").wait_for()
+        draw(page, ROOF, WALL)
+        page.wait_for_function("document.querySelectorAll('#guesses span').length === 6")
+        here = page.locator("#guesses").inner_text()
+        looked = page.locator("#looked-at").inner_text()
+        with page.expect_response("**/v1/predict"):
+            page.locator("label", has_text="On server").click()
+        page.get_by_text("Runs on the server").wait_for()
+        assert page.locator("#guesses").inner_text() == here
+        assert page.locator("#looked-at").inner_text() == looked
+
+
+@needs_runtime
+def test_it_goes_on_guessing_when_the_server_is_gone(visit, serving, model):
+    with serving(model) as address:
+        page = visit(address)
+        page.get_by_text("Runs in this browser").wait_for()
+    assert len(unplugged(page)) == 3
+
+
+@needs_runtime
+def test_a_folder_of_files_is_enough(visit, tmp_path):
+    import functools
+    import http.server
+    import threading
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    site.write(bundle.read(bundle.PRETRAINED), tmp_path / "site")
+    handler = functools.partial(Quiet, directory=tmp_path / "site")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as host:
+        thread = threading.Thread(target=host.serve_forever)
+        thread.start()
+        page = visit(f"http://127.0.0.1:{host.server_port}/")
+        page.get_by_text("Runs in this browser").wait_for()
+        assert page.get_by_label("On server").is_disabled()
+        host.shutdown()
+        thread.join()
+    assert len(unplugged(page)) == 3
+    assert json.loads((tmp_path / "site" / "model.json").read_text())["server"] is False
