@@ -78,6 +78,12 @@ def read(folder: Path) -> Bundle:
     for name, array in arrays.items():
         part, _, path = name.partition("/")
         parts[part][path] = jnp.asarray(array, jnp.float32)
+    for path, array in parts["params"].items():
+        if path.endswith("head/bias") and len(array) != len(categories):
+            raise CheckpointError(
+                f"{folder}/weights.safetensors: for {len(array)} categories, but categories.txt "
+                f"names {len(categories)}; make the bundle again"
+            )
     network = state.network(recipe.model, recipe.data, len(categories))
     return Bundle(recipe, categories, network, parts["params"], parts["statistics"])
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -51,3 +52,11 @@ def test_a_bundle_of_a_newer_layout_is_refused(trained, tmp_path):
     recipe.write_text(recipe.read_text().replace('"version": 1', '"version": 2'))
     with pytest.raises(UserError, match=r"layout 2, dsnjax .* reads 1; upgrade it"):
         predict.Recognizer(tmp_path / "model")
+
+
+def test_weights_of_other_categories_are_refused(tmp_path):
+    for name in ("weights.safetensors", "config.json", "categories.txt"):
+        shutil.copy(bundle.PRETRAINED / name, tmp_path)
+    (tmp_path / "categories.txt").write_text("cat\ndog\n")
+    with pytest.raises(CheckpointError, match=r"for 40 categories, but categories.txt names 2"):
+        bundle.read(tmp_path)
