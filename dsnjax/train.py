@@ -221,8 +221,9 @@ class Training:
         step, what = bad
         file = self.workdir.path / f"batch-{step}.ndjson"
         if processes.first():
-            data = self.config.data
-            order = batches.Shuffled(self.rows["train"], data.batch_size, self.config.seed)
+            order = batches.order(
+                self.store, self.rows["train"], self.config.data, self.config.seed
+            )
             replay.write(file, self.store, order[step - 1])
         raise processes.agreed(
             DataError(

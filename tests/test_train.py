@@ -144,7 +144,7 @@ def test_a_loss_that_is_no_number_stops_and_saves_nothing(tiny, tmp_path):
         train.train(wild, Workdir(tmp_path))
     batch = [json.loads(line) for line in (tmp_path / "batch-3.ndjson").read_text().splitlines()]
     store = Workdir(tmp_path).store()
-    order = batches.Shuffled(batches.rows(store, wild.data)["train"], wild.data.batch_size, 0)
+    order = batches.order(store, batches.rows(store, wild.data)["train"], wild.data, 0)
     assert [one["row"] for one in batch] == order[2].tolist()
     assert [one["key_id"] for one in batch] == [str(one) for one in store.key_id[order[2]]]
     assert not (tmp_path / "evaluation.json").exists()

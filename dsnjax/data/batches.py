@@ -73,10 +73,7 @@ def training(
 
     raster.warm_up()  # before threads start: numba compiles in one
     made(rows[:1], np.random.default_rng(seed))  # what the config asks for as well
-    if data.balance:
-        source = Balanced(by_category(rows, store.label[rows]), data.batch_size, seed)
-    else:
-        source = Shuffled(rows, data.batch_size, seed)
+    source = order(store, rows, data, seed)
     batches = grain.MapDataset.source(source).seed(seed).random_map(made)
     # grain's default of 16 threads and 500 elements is its slowest setting for data in memory.
     options = grain.ReadOptions(num_threads=data.threads, prefetch_buffer_size=2 * data.threads)
@@ -103,6 +100,13 @@ def once(
         chosen = rows[start : start + data.batch_size][own]
         batch = about(store, chosen, columns) | draw(store, chosen, data)
         yield {name: padded(column, size) for name, column in batch.items()}
+
+
+def order(store: Store, rows: np.ndarray, data: config.Data, seed: int) -> "Shuffled | Balanced":
+    """The rows of every global batch that training is given; element s is those of step s."""
+    if data.balance:
+        return Balanced(by_category(rows, store.label[rows]), data.batch_size, seed)
+    return Shuffled(rows, data.batch_size, seed)
 
 
 def padded(column: np.ndarray, size: int) -> np.ndarray:

@@ -116,6 +116,15 @@ def test_balanced_training_shows_categories_equally_often(store, tiny):
     assert counts.max() - counts.min() <= 1
 
 
+@pytest.mark.parametrize("balance", [False, True])
+def test_order_names_the_rows_of_each_step(store, tiny, balance):
+    rows, data = np.arange(100), tiny.data.model_copy(update={"balance": balance})
+    order = batches.order(store, rows, data, 3)
+    with closing(batches.training(store, rows, data, 3, 5, columns=["key_id"])) as found:
+        for step in (5, 6):
+            assert np.array_equal(next(found)["key_id"], store.key_id[order[step]])
+
+
 def test_columns_of_the_store_come_with_the_batch_on_request(store, tiny):
     columns, rows = ("country", "recognized", "key_id"), np.arange(40)
     *_, last = batches.once(store, rows, tiny.data, columns=columns)
