@@ -25,6 +25,7 @@ import raster
 from dsnjax import config
 from dsnjax.data import batches
 from dsnjax.data.store import Store
+from dsnjax.errors import DataError, UserError
 
 LIBRARIES = ("numpy", "grain", "torch", "opencv-python-headless", "array-record", "pyarrow")
 BATCH = 256
@@ -53,9 +54,16 @@ def main() -> int:
 
 
 def opened(chosen: Namespace, folder: Path) -> Store:
-    if chosen.store:
-        return Store.open(chosen.store)
-    return sources.store(chosen.drawings, folder, MOST)
+    try:
+        if chosen.store:
+            store = Store.open(chosen.store)
+        else:
+            store = sources.store(chosen.drawings, folder, MOST)
+    except (UserError, DataError) as error:
+        raise SystemExit(str(error)) from None
+    if len(store) < 4 * BATCH:
+        raise SystemExit(f"{store.path}: {len(store)} drawings; want at least {4 * BATCH}")
+    return store
 
 
 def compared(turns: dict[str, list[float]], wanted: dict[str, tuple[str, float]]) -> list:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -70,12 +70,12 @@ def tiled(base: Store, count: int, path: Path, watched: Callable = iter) -> None
     """
     path.mkdir(parents=True)
     whole, rest = divmod(count, len(base))
-    index = base.packed.index
+    index, kinds = base.packed.index, len(base.categories)
     points, strokes = (whole * index[-1] + index[rest]).tolist()
     sizes = {"points": points, "stroke_lengths": strokes, "index": count + 1}
-    names = (name for name in COLUMNS if name not in OPTIONAL)
-    drawings = whole * np.bincount(base.label) + np.bincount(
-        base.label[:rest], minlength=len(base.categories)
+    drawings = sum(
+        times * np.bincount(label, minlength=kinds)
+        for times, label in ((whole, base.label), (1, base.label[:rest]))
     )
     about = msgspec.structs.replace(
         base.manifest,
@@ -83,21 +83,26 @@ def tiled(base: Store, count: int, path: Path, watched: Callable = iter) -> None
         counts=Counts(rows=count, kept=count),
         plan="",
     )
+    names = [name for name in COLUMNS if name not in OPTIONAL]
+    parts = (
+        _tile(base, begin, min(len(base), count - begin))
+        for begin in watched(range(0, count, len(base)))
+    )
+    write(path, parts, {name: sizes.get(name, count) for name in names}, about)
 
-    def parts() -> Iterator[dict[str, np.ndarray]]:
-        for begin in watched(range(0, count, len(base))):
-            size = min(len(base), count - begin)
-            key_id = np.arange(begin, begin + size, dtype=np.uint64) + np.uint64(1 << 52)
-            yield {
-                "points": base.packed.points[: index[size, 0]],
-                "stroke_lengths": base.packed.stroke_lengths[: index[size, 1]],
-                "index": index[: size + 1],
-                "label": base.label[:size],
-                "key_id": key_id,
-                "country": base.country[:size],
-                "recognized": base.recognized[:size],
-                "entropy": base.entropy[:size],
-                "hash": join.mix(key_id),
-            }
 
-    write(path, parts(), {name: sizes.get(name, count) for name in names}, about)
+def _tile(base: Store, begin: int, size: int) -> dict[str, np.ndarray]:
+    """The first `size` drawings of a store, as those from number `begin` on."""
+    index = base.packed.index[: size + 1]
+    key_id = np.arange(begin, begin + size, dtype=np.uint64) + np.uint64(1 << 52)
+    return {
+        "points": base.packed.points[: index[-1, 0]],
+        "stroke_lengths": base.packed.stroke_lengths[: index[-1, 1]],
+        "index": index,
+        "label": base.label[:size],
+        "key_id": key_id,
+        "country": base.country[:size],
+        "recognized": base.recognized[:size],
+        "entropy": base.entropy[:size],
+        "hash": join.mix(key_id),
+    }
