@@ -15,11 +15,11 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from dsnjax import __version__, config, state
+from dsnjax import __version__, config, presets, state
 from dsnjax.errors import CheckpointError, UserError
 from dsnjax.workdir import Workdir
 
-PRETRAINED = Path(__file__).parent / "pretrained"
+PRETRAINED = presets.PRETRAINED
 
 
 class Recipe(config.Section):
@@ -50,7 +50,18 @@ def from_workdir(workdir: Workdir) -> Bundle:
     network, trained = workdir.restore()
     data = run.data.model_copy(update={"store": None})
     recipe = Recipe(model=run.model, data=data)
-    return Bundle(recipe, workdir.categories(), network, trained.params, trained.statistics)
+    return Bundle(recipe, workdir.categories(), network, *trained.used)
+
+
+def find(name: Path | str) -> Bundle:
+    """The model of a work directory, of a bundle's folder, or the one called `pretrained`.
+
+    Raises:
+        UserError: nothing usable lies there. CheckpointError: what lies there is damaged.
+    """
+    folder = presets.model(name)
+    trained = (folder / "config.yaml").is_file() or (folder / "checkpoints").is_dir()
+    return from_workdir(Workdir(folder)) if trained else read(folder)
 
 
 def read(folder: Path) -> Bundle:

@@ -59,7 +59,7 @@ class Checkpoints:
         step = int(state.step)
         self.folder.mkdir(parents=True, exist_ok=True)
         with _quiet():
-            response = ocp.save_async(str(self._place(step)), state, overwrite=True)
+            response = ocp.save_async(str(self._place(step)), _parts(state), overwrite=True)
         self._saving = self._thread.submit(self._commit, response, _shapes(state), step, map3)
 
     def check(self, *, wait: bool = False) -> None:
@@ -167,7 +167,7 @@ class Checkpoints:
                     f"use the {flags} values it was trained with"
                 )
         with _quiet():
-            return ocp.load(str(self._place(step)), like)
+            return TrainState(**ocp.load(str(self._place(step)), _parts(like)))
 
     def _commit(self, response: Any, shapes: dict[str, str], step: int, map3: float | None) -> None:
         """Waits for Orbax, writes the manifest, drops the steps that are no longer kept."""
@@ -206,6 +206,14 @@ class Checkpoints:
             return json.loads((self.folder / f"{step}.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
+
+
+def _parts(state: TrainState) -> dict[str, Any]:
+    """A state by its parts, without those that the run does not keep.
+
+    So a part that is new in dsnjax is none that an older checkpoint lacks.
+    """
+    return {name: part for name, part in vars(state).items() if part is not None}
 
 
 def _shapes(state: TrainState) -> dict[str, str]:

@@ -32,6 +32,8 @@ class Train(config.Config):
     """A preset (see configs/) or a YAML file; options given beside it win."""
     workdir: Path | None = None
     """Folder of the run; by default runs/ and the name of the config."""
+    init_from: str | None = None
+    """Short for --init.model: start from a work directory, a bundle, or `pretrained`."""
 
     def execute(self) -> None:
         from dsnjax import processes
@@ -39,7 +41,9 @@ class Train(config.Config):
         from dsnjax.workdir import Workdir
 
         workdir = Workdir(self.workdir or Path("runs") / Path(self.config or "default").stem)
-        values = self.model_dump(exclude={"config", "workdir"})
+        values = self.model_dump(exclude={"config", "workdir", "init_from"})
+        if self.init_from:
+            values["init"]["model"] = self.init_from
         with processes.joined():
             figures = train(config.check(config.Config, values), workdir)
             if processes.first():

@@ -22,6 +22,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Widths = Annotated[tuple[Count, ...], Field(min_length=1)]
+SHOWN = ("image_size", "thickness", "length", "levels")  # what a network is shown of a drawing
 POSITIONAL = get_args(tyro.conf.Positional[str])[1]
 
 
@@ -270,8 +271,13 @@ class Loss(Section):
 
     alpha: Annotated[float, Field(ge=0)] = 0.01
     """Weight of the center loss (section 4.3); 0 trains without it: DSN, above 0: DSN+."""
+    centers: Literal["running", "fixed"] = "running"
+    """running: means that every batch moves; fixed: one pass over the training split by the network
+    that the run starts from (section 4.2)."""
+    center_warmup: Share = 0.0
+    """Share of the steps in which alpha climbs from nothing to its weight."""
     center_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.95
-    """How much of a center stays when a batch moves it."""
+    """How much of a running center stays when a batch moves it."""
     auxiliary: Annotated[float, Field(ge=0)] = 0.3
     """Weight of the branches' own losses; without them one branch can starve the other."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -279,16 +285,34 @@ class Loss(Section):
 
 
 class Optim(Section):
-    """AdamW, gradients clipped, with a warm-up and a cosine down to zero."""
+    """From gradients to updates: clipped, by a rate that follows a schedule."""
 
+    kind: Literal["adamw", "adam", "sgd", "lamb"] = "adamw"
+    """The optimizer; lamb is made for batches of thousands."""
     learning_rate: Positive = 1e-3
     """Peak of the schedule."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    """Decay of kernels; biases and norms are left alone."""
+    schedule: Literal["cosine", "constant", "halving", "step"] = "cosine"
+    """After the warm-up: a cosine down to zero, no change, half at the end of each epoch (the
+    authors' way), or a drop at each of `drops`."""
     warmup: Share = 0.05
     """Share of the steps in which the rate climbs to its peak."""
+    drops: tuple[Share, ...] = (0.5, 0.75)
+    """Shares of the steps after which the schedule `step` multiplies the rate by `drop`."""
+    drop: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """What a drop leaves of the rate."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """How much of the earlier gradients stays: sgd's momentum, the others' first beta."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """Decay of kernels, not of biases and norms: adamw and lamb take it off the weights, adam and
+    sgd add it to the gradient."""
     clip: Positive = 1.0
     """Largest norm of the gradient."""
+    accumulate: Count = 1
+    """Parts that a batch is computed in, one after the other, to fit the memory; their gradients
+    are summed, so the step is that of the whole batch."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """How much of a running average of the weights stays at each step, less in the first steps;
+    above 0 the average is what is evaluated, bundled and used. 0.998 is about 500 steps long."""
 
 
 class Mesh(Section):
@@ -297,6 +321,31 @@ class Mesh(Section):
     fsdp: Count = 1
     """Devices that share one copy of the large weights and their optimizer state; the batch is
     spread over all devices, whatever it is. Above 1, weights too large for one device fit."""
+
+
+class Init(Section):
+    """The weights that a run starts from; fresh ones where nothing is named.
+
+    Each of `model`, `cnn` and `rnn` is a work directory, a folder made by `dsnjax bundle`, or
+    `pretrained`: the model that ships with dsnjax.
+    """
+
+    model: str | None = None
+    """Start from this model; categories it does not know get a new part of the head. Its network
+    and its view of drawings hold, where --config names no others."""
+    cnn: str | None = None
+    """Start the CNN from this model's, trained alone or not (the authors' staged way)."""
+    rnn: str | None = None
+    """... and the RNN from this one's."""
+    freeze: tuple[Literal["cnn", "rnn", "cnn_head", "rnn_head"], ...] = ()
+    """Parts that stay as they start, their batch statistics too; all four with fusion=logits are
+    the authors' way, which trains the attention alone."""
+
+    @model_validator(mode="after")
+    def one_start(self) -> "Init":
+        if self.model and (self.cnn or self.rnn):
+            raise ValueError("model and a branch are both given; want one")
+        return self
 
 
 class Run(Section):
@@ -308,6 +357,18 @@ class Run(Section):
     """Steps between checkpoints; the end of an epoch saves as well."""
     log_every: Count = 20
     """Steps between lines of metrics.jsonl."""
+    track: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    """Where those lines are written besides: tensorboard, wandb (both extras, see docs/training.md;
+    with WANDB_MODE=offline nothing leaves the machine)."""
+    profile: tuple[Count, ...] = ()
+    """First and last step that jax's profiler looks at, such as 20 25; its trace is written to
+    profile/ in the work directory."""
+
+    @model_validator(mode="after")
+    def window(self) -> "Run":
+        if self.profile and (len(self.profile) != 2 or self.profile[0] > self.profile[1]):
+            raise ValueError(f"profile={self.profile}: want a first and a last step")
+        return self
 
 
 class Config(Section):
@@ -319,6 +380,7 @@ class Config(Section):
     model: Model = Model()
     loss: Loss = Loss()
     optim: Optim = Optim()
+    init: Init = Init()
     run: Run = Run()
     mesh: Mesh = Mesh()
 
@@ -328,6 +390,32 @@ class Config(Section):
         if square and side % square:
             raise ValueError(
                 f"data.image_size={side} does not divide into squares of model.cnn.stem={square}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def parts(self) -> "Config":
+        if self.data.batch_size % self.optim.accumulate:
+            raise ValueError(
+                f"data.batch_size={self.data.batch_size} has no {self.optim.accumulate} equal "
+                "parts; want a multiple of optim.accumulate"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def begun(self) -> "Config":
+        start = self.init
+        branches = ("cnn", "rnn") if self.model.branches == "both" else (self.model.branches,)
+        parts = [*start.freeze, *(name for name in ("cnn", "rnn") if getattr(start, name))]
+        if absent := [part for part in parts if part.partition("_")[0] not in branches]:
+            raise ValueError(f"init: model.branches={self.model.branches} has no {absent[0]}")
+        if len(branches) == 1 and f"{branches[0]}_head" in start.freeze:
+            raise ValueError("init.freeze: nothing is left to train; leave out the head")
+        trained = all(start.model or getattr(start, name) for name in branches)
+        if self.loss.centers == "fixed" and self.loss.alpha and not trained:
+            raise ValueError(
+                "loss.centers=fixed: an untrained network has no centers worth keeping; "
+                "name a start by init.model, or by init.cnn and init.rnn"
             )
         return self
 
@@ -359,6 +447,34 @@ def load(name: str) -> dict[str, Any]:
     return values
 
 
+def of_model(name: str) -> dict[str, Any]:
+    """The network of a model and what it is shown of drawings, as values of a config.
+
+    Args:
+        name: a work directory, a folder made by `dsnjax bundle`, or `pretrained`. Where nothing
+            lies there it says nothing: who opens the model names the fault.
+    """
+    files = [presets.model(name) / file for file in ("config.yaml", "config.json")]
+    found = next((file for file in files if file.is_file()), None)
+    if found is None:
+        return {}
+    values = load(str(found))
+    shown = values.get("data") or {}
+    data = {key: shown[key] for key in SHOWN if key in shown}
+    return {"model": values.get("model") or {}, "data": data}
+
+
+def over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """The values of `above`, and those of `below` that it does not name, section by section."""
+    merged = dict(below)
+    for name, value in above.items():
+        lower = below.get(name)
+        if isinstance(value, dict) and isinstance(lower, dict):
+            value = over(lower, value)
+        merged[name] = value
+    return merged
+
+
 def check(schema: type[Schema], values: dict[str, Any]) -> Schema:
     """Values into a frozen section, or one line that names the value, its bounds and the way out.
 
@@ -380,7 +496,7 @@ def check(schema: type[Schema], values: dict[str, Any]) -> Schema:
             message = f"wants a value: --{where.replace('_', '-')}; see --help"
         elif first["type"] != "value_error":
             message = f"got {first['input']!r}; {message[0].lower()}{message[1:]}"
-        raise UserError(f"{where}: {message}") from error
+        raise UserError(f"{where}: {message}" if where else message) from error
 
 
 def parse(schema: type[Schema], argv: list[str], values: dict[str, Any] | None = None) -> Schema:

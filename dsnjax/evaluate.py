@@ -48,9 +48,9 @@ def totals(
     data: Iterable[dict[str, jax.Array]],
 ) -> dict[str, np.ndarray]:
     """Sums over all batches."""
-    added = None
+    added, weights = None, state.used
     for batch in data:
-        one = jax.device_get(step(state.params, state.statistics, batch))
+        one = jax.device_get(step(*weights, batch))
         added = one if added is None else jax.tree.map(np.add, added, one)
     if added is None:
         raise ValueError("no batch to evaluate; want at least one")

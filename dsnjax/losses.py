@@ -23,31 +23,50 @@ def no_centers(categories: int, features: int) -> Centers:
     return Centers(jnp.zeros((categories, features)), jnp.zeros(categories, jnp.int32))
 
 
-def cross_entropy(logits: Array, label: Array, mask: Array, smoothing: float = 0.0) -> Array:
-    """Mean over the real rows, in nats; `smoothing` of each label is spread over all categories.
+class Rows(NamedTuple):
+    """Each drawing's label and its weights in the mean over a batch.
+
+    Losses are sums by these weights, so those of parts of a batch add up to the whole batch's.
+    """
+
+    label: Array  # [b] int32
+    share: Array  # [b] of the cross entropy; 0 for padding, sums to 1
+    pull: Array  # [b] of the center loss; 0 too where the category has no center yet
+
+
+def rows(label: Array, mask: Array, centers: Centers) -> Rows:
+    """The rows of a whole batch: label [b] int32, mask [b] 1 real, 0 padding."""
+    pulled = mask * (centers.seen[label] > 0)
+    return Rows(label, *(one / jnp.maximum(jnp.sum(one), 1) for one in (mask, pulled)))
+
+
+def cross_entropy(logits: Array, rows: Rows, smoothing: float = 0.0) -> Array:
+    """Weighted sum over the rows, in nats; `smoothing` of each label goes to all categories.
 
     Args:
         logits: [b, k].
-        label: [b] int32.
-        mask: [b] 1 real, 0 padding.
     """
-    target = optax.smooth_labels(jax.nn.one_hot(label, logits.shape[-1]), smoothing)
-    loss = optax.softmax_cross_entropy(logits.astype(jnp.float32), target)
-    return jnp.sum(loss * mask) / jnp.maximum(jnp.sum(mask), 1)
+    target = optax.smooth_labels(jax.nn.one_hot(rows.label, logits.shape[-1]), smoothing)
+    return jnp.sum(optax.softmax_cross_entropy(logits.astype(jnp.float32), target) * rows.share)
 
 
-def center_loss(feature: Array, centers: Centers, label: Array, mask: Array) -> Array:
-    """Mean squared distance of each feature to its category's center (section 4.3, l2).
+def center_loss(feature: Array, centers: Centers, rows: Rows) -> Array:
+    """Weighted sum of squared distances of each feature to its center (section 4.3, l2).
 
     Args:
         feature: [b, d] the vector the head reads.
-        centers: no gradient flows here; a category not seen yet pulls nothing.
-        label: [b] int32.
-        mask: [b] 1 real, 0 padding.
+        centers: no gradient flows here.
     """
-    gap = feature.astype(jnp.float32) - jax.lax.stop_gradient(centers.mean)[label]  # [b, d]
-    mask = mask * (centers.seen[label] > 0)
-    return jnp.sum(jnp.sum(gap**2, axis=-1) * mask) / jnp.maximum(jnp.sum(mask), 1)
+    mean = jax.lax.stop_gradient(centers.mean)
+    gap = feature.astype(jnp.float32) - mean[rows.label]  # [b, d]
+    return jnp.sum(jnp.sum(gap**2, axis=-1) * rows.pull)
+
+
+def center_weight(loss: config.Loss, steps: int) -> optax.Schedule:
+    """alpha by step: in a warm-up, features first find their places, then draw together."""
+    return optax.linear_schedule(
+        0.0 if loss.center_warmup else loss.alpha, loss.alpha, round(loss.center_warmup * steps)
+    )
 
 
 def move_centers(
@@ -69,22 +88,25 @@ def move_centers(
 
 
 def total(
-    loss: config.Loss, output: Output, centers: Centers, label: Array, mask: Array
+    loss: config.Loss, alpha: Array | float, output: Output, centers: Centers, rows: Rows
 ) -> tuple[Array, dict[str, Array]]:
     """The loss that is trained on (section 4.3), and its parts by name.
+
+    Args:
+        alpha: weight of the center loss at this step.
 
     Returns:
         a scalar, and `cross_entropy`, `center` and `branches` (the branches' own losses, summed).
     """
     smoothing = loss.label_smoothing
     parts = {
-        "cross_entropy": cross_entropy(output.logits, label, mask, smoothing),
-        "center": center_loss(output.feature, centers, label, mask),
+        "cross_entropy": cross_entropy(output.logits, rows, smoothing),
+        "center": center_loss(output.feature, centers, rows),
         "branches": sum(
-            (cross_entropy(logits, label, mask, smoothing) for logits in output.branches),
+            (cross_entropy(logits, rows, smoothing) for logits in output.branches),
             start=jnp.zeros(()),
         ),
     }
     value = parts["cross_entropy"] + loss.auxiliary * parts["branches"]
     # Not multiplied by zero: the square of a wild feature times zero can still be NaN.
-    return (value + loss.alpha * parts["center"] if loss.alpha else value), parts
+    return (value + alpha * parts["center"] if loss.alpha else value), parts

@@ -56,16 +56,24 @@ def run(words: list[str]) -> None:
 
 
 def base(words: list[str]) -> dict:
-    """The values a training run starts from: those of --config, else of the run in --workdir."""
+    """The values a training run starts from: those of --config, else of the run in --workdir.
+
+    Where they name a model to start from, its network and its view of drawings lie under them.
+    """
     given = {
         flag: word.partition("=")[2] or following
         for word, following in zip(words, [*words[1:], ""], strict=True)
-        if (flag := word.partition("=")[0]) in ("--config", "--workdir")
+        if (flag := word.partition("=")[0])
+        in ("--config", "--workdir", "--init-from", "--init.model")
     }
-    if given.get("--config"):
-        return config.load(given["--config"])
     there = Path(given.get("--workdir", "runs/default")) / "config.yaml"
-    return config.load(str(there)) if there.is_file() else {}
+    if given.get("--config"):
+        values = config.load(given["--config"])
+    else:
+        values = config.load(str(there)) if there.is_file() else {}
+    named = given.get("--init-from") or given.get("--init.model")
+    named = named or (values.get("init") or {}).get("model")
+    return config.over(config.of_model(named), values) if named else values
 
 
 def overview() -> str:

@@ -1,27 +1,49 @@
 """Optimizer of a config: gradients in, updates out."""
 
+from collections.abc import Sequence
+
+import jax.numpy as jnp
 import optax
 from jax import Array
 
 from dsnjax import config
 
 
-def schedule(optim: config.Optim, steps: int) -> optax.Schedule:
-    """Learning rate by step: a climb to the peak, then a cosine down to zero at `steps`."""
-    return optax.warmup_cosine_decay_schedule(
-        init_value=0.0,
-        peak_value=optim.learning_rate,
-        warmup_steps=min(round(optim.warmup * steps), steps - 1),
-        decay_steps=steps,
-    )
+def schedule(optim: config.Optim, ends: Sequence[int]) -> optax.Schedule:
+    """Learning rate by step: a climb to the peak, then what the config names.
+
+    Args:
+        ends: the steps at which epochs end; the last one ends the run.
+    """
+    steps, peak = ends[-1], optim.learning_rate
+    warmup = min(round(optim.warmup * steps), steps - 1)
+    if optim.schedule == "cosine":
+        return optax.warmup_cosine_decay_schedule(0.0, peak, warmup, steps)
+    factor, marks = {
+        "constant": (1.0, ()),
+        "halving": (0.5, ends),
+        "step": (optim.drop, [share * steps for share in optim.drops]),
+    }[optim.schedule]
+
+    def rate(step: Array) -> Array:
+        passed = jnp.sum(step >= jnp.asarray(marks))
+        return peak * factor**passed * jnp.minimum(1, step / max(warmup, 1) if warmup else 1)
+
+    return rate  # type: ignore[return-value]
 
 
-def make(optim: config.Optim, steps: int) -> optax.GradientTransformation:
-    """AdamW behind a clipped gradient, for a run of that many steps."""
-    return optax.chain(
-        optax.clip_by_global_norm(optim.clip),
-        optax.adamw(schedule(optim, steps), weight_decay=optim.weight_decay, mask=_decayed),
-    )
+def make(optim: config.Optim, ends: Sequence[int]) -> optax.GradientTransformation:
+    """The optimizer of a config behind a clipped gradient; `ends` as in schedule."""
+    rate = schedule(optim, ends)
+    decay, beta = optim.weight_decay, optim.momentum
+    to_gradient = optax.add_decayed_weights(decay, mask=_decayed)
+    kinds = {
+        "adamw": lambda: optax.adamw(rate, b1=beta, weight_decay=decay, mask=_decayed),
+        "adam": lambda: optax.chain(to_gradient, optax.adam(rate, b1=beta)),
+        "sgd": lambda: optax.chain(to_gradient, optax.sgd(rate, momentum=beta)),
+        "lamb": lambda: optax.lamb(rate, b1=beta, weight_decay=decay, mask=_decayed),
+    }
+    return optax.chain(optax.clip_by_global_norm(optim.clip), kinds[optim.kind]())
 
 
 def _decayed(params: dict[str, Array]) -> dict[str, bool]:

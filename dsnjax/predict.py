@@ -13,7 +13,6 @@ from dsnjax import bundle
 from dsnjax.data import formats
 from dsnjax.data.inputs import inputs
 from dsnjax.naming import Naming
-from dsnjax.workdir import Workdir
 
 BATCH = 256
 
@@ -29,9 +28,7 @@ class Recognizer(Naming):
     """
 
     def __init__(self, model: Path | str | None = None):
-        folder = bundle.PRETRAINED if model is None else Path(model)
-        trained = (folder / "config.yaml").is_file() or (folder / "checkpoints").is_dir()
-        self.bundle = bundle.from_workdir(Workdir(folder)) if trained else bundle.read(folder)
+        self.bundle = bundle.find(bundle.PRETRAINED if model is None else model)
         self.categories = self.bundle.categories
         network, params = self.bundle.network, self.bundle.params
         statistics, temperature = self.bundle.statistics, self.bundle.recipe.temperature

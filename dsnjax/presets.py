@@ -1,6 +1,16 @@
-"""Where the presets lie: `configs/` of a checkout, `dsnjax/configs/` of an installed wheel."""
+"""Where what ships lies: presets and a trained model.
+
+Presets are in `configs/` of a checkout, in `dsnjax/configs/` of an installed wheel.
+"""
 
 from pathlib import Path
+
+PRETRAINED = Path(__file__).parent / "pretrained"
+
+
+def model(name: Path | str) -> Path:
+    """The folder of a model: a work directory or bundle, or `pretrained`, the one that ships."""
+    return PRETRAINED if str(name) == PRETRAINED.name else Path(name)
 
 
 def folder() -> Path:

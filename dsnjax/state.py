@@ -26,6 +26,12 @@ class TrainState:
     opt_state: optax.OptState
     centers: losses.Centers
     key: Array  # root of the run's randomness; folded with the step, never moved
+    ema: tuple[Arrays, Arrays] | None = None  # running averages of params and statistics
+
+    @property
+    def used(self) -> tuple[Arrays, Arrays]:
+        """The params and statistics to evaluate and use: their averages, where they are kept."""
+        return self.ema or (self.params, self.statistics)
 
 
 @dataclass(frozen=True)
@@ -41,18 +47,30 @@ class Network:
     apply: Callable[..., tuple[models.Output, Arrays]]
     categories: int
     features: int  # of Output.feature
+    frozen: tuple[str, ...] = ()  # first names of the parameters that training leaves alone
+
+    def moving(self, params: Arrays) -> Arrays:
+        """The parameters that training moves."""
+        return {
+            name: leaf for name, leaf in params.items() if name.partition("/")[0] not in self.frozen
+        }
 
 
-def network(model: config.Model, data: config.Data, categories: int) -> Network:
+def network(
+    model: config.Model, data: config.Data, categories: int, frozen: tuple[str, ...] = ()
+) -> Network:
     """The network of a config as pure functions over flat dicts of arrays.
 
     Args:
         data: what images it will read: their size and channels.
         categories: how many it names.
+        frozen: parts that training leaves alone, their batch statistics too.
     """
 
     def build(key: Array) -> models.DSN | models.Vote:
-        return models.build(model, data, categories, nnx.Rngs(key))
+        net = models.build(model, data, categories, nnx.Rngs(key))
+        net.frozen = frozen
+        return net
 
     shapes = nnx.eval_shape(build, jax.random.key(0))
     graph, *abstract = nnx.split(shapes, nnx.Param, nnx.BatchStat)
@@ -82,20 +100,37 @@ def network(model: config.Model, data: config.Data, categories: int) -> Network:
         output = net(batch["image"], points, batch["length"], train=train, key=key)
         return output, _flat(nnx.state(net, nnx.BatchStat))
 
-    return Network(init, apply, categories, shapes.features)
+    return Network(init, apply, categories, shapes.features, frozen)
 
 
-def initial(network: Network, tx: optax.GradientTransformation, seed: int) -> TrainState:
-    """The state before the first step. Traceable: `jax.jit(initial, ...)` bears it sharded."""
-    weights, root = jax.random.split(jax.random.key(seed))
-    params, statistics = network.init(weights)
+def fresh(network: Network, seed: int) -> tuple[Arrays, Arrays]:
+    """Params and statistics of a run of that seed that starts from nothing."""
+    return network.init(jax.random.split(jax.random.key(seed))[0])
+
+
+def initial(
+    network: Network,
+    tx: optax.GradientTransformation,
+    seed: int,
+    weights: tuple[Arrays, Arrays] | None = None,
+    *,
+    ema: bool = False,
+) -> TrainState:
+    """The state before the first step. Traceable: `jax.jit(initial, ...)` bears it sharded.
+
+    Args:
+        weights: params and statistics to start from; None: fresh ones.
+        ema: keep running averages of the weights, which begin as the weights.
+    """
+    params, statistics = weights or fresh(network, seed)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
         statistics=statistics,
-        opt_state=tx.init(params),
+        opt_state=tx.init(network.moving(params)),
         centers=losses.no_centers(network.categories, network.features),
-        key=root,
+        key=jax.random.split(jax.random.key(seed))[1],
+        ema=(params, statistics) if ema else None,
     )
 
 

@@ -2,63 +2,38 @@
 
 import json
 import math
-import time
-from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 
 from dsnjax import config as schema
-from dsnjax import evaluate, losses, mesh, optim, pictures, processes, replay, state, stop, tracking
+from dsnjax import (
+    evaluate,
+    mesh,
+    optim,
+    pictures,
+    processes,
+    replay,
+    start,
+    state,
+    stop,
+    tracking,
+    writers,
+)
 from dsnjax.checkpoint import Checkpoints
 from dsnjax.data import batches
 from dsnjax.data.store import Store
 from dsnjax.errors import DataError, Interrupted, UserError
 from dsnjax.metrics import summary
-from dsnjax.state import Arrays, Network, TrainState
+from dsnjax.state import Arrays, TrainState
+from dsnjax.step import make_train_step
+from dsnjax.timing import Clock, Profile
 from dsnjax.workdir import Workdir, abstract
 
 SHOWN = 70  # drawings in drawings.png
-
-
-def make_train_step(
-    network: Network, tx: optax.GradientTransformation, loss: schema.Loss
-) -> Callable[[TrainState, dict], tuple[TrainState, dict[str, jax.Array]]]:
-    """The pure step: a state and a batch to the next state and the step's figures."""
-
-    def step(now: TrainState, batch: dict) -> tuple[TrainState, dict[str, jax.Array]]:
-        key = jax.random.fold_in(now.key, now.step)
-        label, mask = batch["label"], batch["mask"]
-
-        def objective(params):
-            output, statistics = network.apply(params, now.statistics, batch, train=True, key=key)
-            value, parts = losses.total(loss, output, now.centers, label, mask)
-            return value, (output, statistics, parts)
-
-        slope = jax.value_and_grad(objective, has_aux=True)
-        (value, (output, statistics, parts)), gradient = slope(now.params)
-        updates, opt_state = tx.update(gradient, now.opt_state, now.params)
-        centers = losses.move_centers(
-            now.centers, output.feature, label, mask, loss.center_momentum
-        )
-        following = TrainState(
-            step=now.step + 1,
-            params=optax.apply_updates(now.params, updates),  # type: ignore[arg-type]
-            statistics=statistics,
-            opt_state=opt_state,
-            centers=centers,
-            key=now.key,
-        )
-        hits = jnp.sum((jnp.argmax(output.logits, axis=-1) == label) * mask)
-        figures = {"loss": value, **parts, "gradient": optax.tree.norm(gradient)}
-        return following, figures | {"accuracy": hits / jnp.maximum(jnp.sum(mask), 1)}
-
-    return step
 
 
 @dataclass(frozen=True)
@@ -72,6 +47,14 @@ class Plan:
     @property
     def steps(self) -> int:
         return math.ceil(self.drawings * self.epochs / self.batch_size)
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The steps at which epochs end; the last one ends the run."""
+        return tuple(
+            math.ceil(self.drawings * epoch / self.batch_size)
+            for epoch in range(1, self.epochs + 1)
+        )
 
     def epoch(self, step: int) -> float:
         """Epochs done after `step` steps."""
@@ -109,28 +92,12 @@ def train(config: schema.Config, workdir: Workdir) -> dict[str, Any]:
         return evaluate.evaluate(workdir, stop=asked)
 
 
-class Clock:
-    """Drawings a second since the last look."""
-
-    def __init__(self, batch_size: int):
-        self._batch_size = batch_size
-        self._step, self._time = None, time.perf_counter()
-
-    def since(self, step: int) -> dict[str, float]:
-        """The rate up to `step`; the first look has none, since its time holds the compilation."""
-        (before, then), now = (self._step, self._time), time.perf_counter()
-        self._step, self._time = step, now
-        if before is None:
-            return {}
-        return {"drawings_per_second": round((step - before) * self._batch_size / (now - then), 1)}
-
-
 @dataclass(frozen=True)
 class Told:
     """Where a run tells of itself."""
 
     saved: Checkpoints
-    metrics: tracking.Metrics
+    metrics: writers.Writer
     bar: tracking.Bar
     clock: Clock
 
@@ -147,38 +114,60 @@ class Training:
         self.plan = Plan(len(self.rows["train"]), config.data.batch_size, config.run.epochs)
         self.devices = mesh.make(config.mesh)
         self.own = mesh.own_rows(config.data.batch_size, self.devices)
-        network = state.network(config.model, config.data, len(store.categories))
-        tx = optim.make(config.optim, self.plan.steps)
-        self.shapes = abstract(network, config, self.plan.steps, self.devices)
+        frozen = config.init.freeze
+        self.network = state.network(config.model, config.data, len(store.categories), frozen)
+        tx = optim.make(config.optim, self.plan.ends)
+        self.shapes = abstract(self.network, config, self.devices)
         lies = jax.tree.map(lambda leaf: leaf.sharding, self.shapes)
-        self.born = jax.jit(lambda: state.initial(network, tx, config.seed), out_shardings=lies)
+        self.born = jax.jit(
+            lambda weights: state.initial(
+                self.network, tx, config.seed, weights, ema=config.optim.ema > 0
+            ),
+            out_shardings=lies,
+        )
         self.step = jax.jit(
-            make_train_step(network, tx, config.loss),
+            make_train_step(self.network, tx, config.loss, config.optim, self.plan.steps),
             out_shardings=(lies, mesh.replicated(self.devices)),
             donate_argnums=0,
         )
         self.watch = replay.Watch()
-        self.look = evaluate.make_eval_step(network, self.devices)
+        self.look = evaluate.make_eval_step(self.network, self.devices)
+
+    def begin(self) -> TrainState:
+        """The state before the first step: fresh, or from the models that `init` names."""
+        now = self.born(start.weights(self.config, self.network, self.store.categories))
+        if self.config.loss.centers == "running" or not self.config.loss.alpha:
+            return now
+        rows, data = self.rows["train"], self.config.data
+        drawings, count = evaluate.held_out(self.store, rows, data, self.devices)
+        with tracking.bar("centers", count, quiet=not processes.first()) as bar:
+            fixed = start.centers(self.network, now, bar.watched(drawings))
+        lies = jax.tree.map(lambda leaf: leaf.sharding, self.shapes.centers)
+        return replace(now, centers=jax.jit(lambda centers: centers, out_shardings=lies)(fixed))
 
     def run(self) -> None:
         """Steps from the newest checkpoint to the end of the plan."""
         config, plan, path = self.config, self.plan, self.workdir.path
         with self.workdir.checkpoints() as saved:
-            now = saved.newest(self.shapes) or self.born()
-            start = int(now.step)
+            now = saved.newest(self.shapes) or self.begin()
+            reached = int(now.step)
             data = batches.training(
-                self.store, self.rows["train"], config.data, config.seed, start, own=self.own
+                self.store, self.rows["train"], config.data, config.seed, reached, own=self.own
             )
             others = not processes.first()
-            metrics = tracking.Metrics(path / "metrics.jsonl", start, quiet=others)
-            bar = tracking.bar("training", plan.steps, start, quiet=others)
-            with closing(data), closing(metrics), bar as bar:
-                told = Told(saved, metrics, bar, Clock(config.data.batch_size))
-                if start and plan.ends_epoch(start) and not saved.measured(start):
-                    self.validate(now, start, told)  # was stopped in the midst of it
+            metrics = writers.open_all(path, config, reached, quiet=others)
+            bar = tracking.bar("training", plan.steps, reached, quiet=others)
+            profile, clock = Profile(config.run.profile, path / "profile"), Clock()
+            with closing(data), closing(metrics), closing(profile), closing(clock), bar as bar:
+                told = Told(saved, metrics, bar, clock)
+                if reached and plan.ends_epoch(reached) and not saved.measured(reached):
+                    self.validate(now, reached, told)  # was stopped in the midst of it
                 bar.note("compiling")
-                for done in range(start + 1, plan.steps + 1):
-                    now, figures = self.step(now, mesh.spread(next(data), self.devices))
+                for done in range(reached + 1, plan.steps + 1):
+                    profile.before(done)
+                    now, figures = self.step(now, mesh.spread(clock.next(data), self.devices))
+                    clock.stepped(figures["loss"])
+                    profile.after(done, figures)
                     stops = self.asked.asked() and done < plan.steps
                     self.tell(now, figures, done, stops, told)
                     if stops:
@@ -200,10 +189,10 @@ class Training:
         self.watch.add(done, figures)
         if saves or done % self.config.run.log_every == 0:
             self.check(now, done, saves)
-            line = {name: float(value) for name, value in figures.items()} | told.clock.since(done)
+            line = {name: float(value) for name, value in figures.items()}
+            line |= told.clock.since(done, self.config.data.batch_size)
             told.metrics.write(done, epoch=self.plan.epoch(done), **line)
-            rate = line.get("drawings_per_second")
-            told.bar.note(f"loss {line['loss']:.3f}" + (f"  {rate:,.0f}/s" if rate else ""))
+            told.bar.note(note(line))
         if saves:
             told.saved.save(now)
         if ends and not stops and len(self.rows["valid"]):
@@ -249,6 +238,15 @@ class Training:
             f"accuracy {figures['accuracy']:.4f}"
         )
         told.saved.measure(done, figures["map3"])
+
+
+def note(line: dict[str, float]) -> str:
+    """A line of metrics for the bar."""
+    text = f"loss {line['loss']:.3f}"
+    if "step_seconds" in line:
+        text += f"  {line['drawings_per_second']:,.0f}/s  {line['step_seconds']:.3g} s a step"
+        text += f"  {line['data_wait']:.0%} waiting for data"
+    return text
 
 
 def show(workdir: Workdir, store: Store, rows: np.ndarray, data: schema.Data) -> None:

@@ -83,10 +83,10 @@ class Workdir:
             CheckpointError: no step was saved, or all are damaged.
         """
         config = self.config()
-        network = state.network(config.model, config.data, len(self.categories()))
+        frozen = config.init.freeze
+        network = state.network(config.model, config.data, len(self.categories()), frozen)
         with self.checkpoints() as saved:
-            like = abstract(network, config, steps=1, devices=mesh.make())
-            return network, saved.best(like)
+            return network, saved.best(abstract(network, config, mesh.make()))
 
     def _begin(self, config: schema.Config, held: ExitStack) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
@@ -124,12 +124,11 @@ class Workdir:
             )
 
 
-def abstract(
-    network: state.Network, config: schema.Config, steps: int, devices: Mesh
-) -> state.TrainState:
+def abstract(network: state.Network, config: schema.Config, devices: Mesh) -> state.TrainState:
     """Shapes of a run's state, and how it lies on the devices."""
-    tx = optim.make(config.optim, steps)
-    shapes = jax.eval_shape(lambda: state.initial(network, tx, config.seed))
+    tx = optim.make(config.optim, ends=(1,))  # no shape depends on how long a run is
+    ema = config.optim.ema > 0
+    shapes = jax.eval_shape(lambda: state.initial(network, tx, config.seed, ema=ema))
     return mesh.abstract(shapes, mesh.by_size(devices, shapes))
 
 

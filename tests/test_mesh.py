@@ -18,7 +18,7 @@ EIGHT = """
 import json, sys
 from pathlib import Path
 import jax, numpy as np, optax
-from dsnjax import checkpoint, config, evaluate, mesh, state, train
+from dsnjax import checkpoint, config, evaluate, mesh, state, step
 mesh.LARGE = 64
 model = {"cnn": {"stem": 4, "widths": [8], "blocks": [1]}, "rnn": {"widths": [8], "kernels": [3],
          "strides": [2], "hidden": 8}, "width": 16, "heads": 2, "dropout": 0.0}
@@ -36,8 +36,8 @@ class On:
         self.devices = mesh.make(config.Mesh(fsdp=fsdp), jax.devices()[:count])
         self.lies = mesh.by_size(self.devices, shapes)
         self.like = mesh.abstract(shapes, self.lies)
-        self.step = jax.jit(train.make_train_step(network, tx, config.Loss()),
-                            out_shardings=(self.lies, mesh.replicated(self.devices)))
+        take = step.make_train_step(network, tx, config.Loss(), config.Optim(), 10)
+        self.step = jax.jit(take, out_shardings=(self.lies, mesh.replicated(self.devices)))
         self.look = evaluate.make_eval_step(network, self.devices)
 
     def born(self):

@@ -25,7 +25,7 @@ def leaves(path):
     workdir = Workdir(path)
     run = workdir.config()
     network = state.network(run.model, run.data, len(workdir.categories()))
-    shapes = abstract(network, run, 1, mesh.make())
+    shapes = abstract(network, run, mesh.make())
     with workdir.checkpoints() as saved:
         found = saved.newest(shapes)
     assert found is not None

@@ -16,6 +16,8 @@ from dsnjax.models.rnn import RNN, masked_mean
 class DSN(nnx.Module):
     """Deep Sketch Network (section 4.1): both branches' tokens under one attention, then FC."""
 
+    frozen: tuple[str, ...] = ()  # parts that work as in evaluation while the others train
+
     def __init__(
         self,
         cnn: CNN | ResNet,
@@ -51,8 +53,10 @@ class DSN(nnx.Module):
             key: randomness of dropout; None where `train` is False.
         """
         rnn_key, head_key = (None, None) if key is None else jax.random.split(key)
-        grid = self.cnn_norm(self.cnn_token(self.cnn(image, train=train)))  # [b, n, d]
-        steps, mask = self.rnn(points, length, train=train, key=rnn_key)
+        trains = {part: train and part not in self.frozen for part in ("cnn", "rnn")}
+        grid = self.cnn(image, train=trains["cnn"])
+        grid = self.cnn_norm(self.cnn_token(grid))  # [b, n, d]
+        steps, mask = self.rnn(points, length, train=trains["rnn"], key=rnn_key)
         steps = self.rnn_norm(self.rnn_token(steps))  # [b, t, d]
         tokens = jnp.concatenate([grid, steps], axis=1)
         seen = jnp.concatenate([jnp.ones(grid.shape[:2], bool), mask], axis=1)

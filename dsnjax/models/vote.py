@@ -20,6 +20,8 @@ class Vote(nnx.Module):
     `cnn_head/...`, `rnn/...` and `rnn_head/...`.
     """
 
+    frozen: tuple[str, ...] = ()  # parts that work as in evaluation while the others train
+
     def __init__(
         self,
         cnn: CNN | ResNet | None,
@@ -42,10 +44,13 @@ class Vote(nnx.Module):
         """Reads a batch, as `DSN.__call__` does; what belongs to a branch it lacks is not read."""
         keys = (None,) * 3 if key is None else jax.random.split(key, 3)
         vectors, logits = [], []
+        trains = {part: train and part not in self.frozen for part in ("cnn", "rnn")}
         if self.cnn:
-            vectors.append(jnp.mean(self.cnn(image, train=train), axis=1))
+            vectors.append(jnp.mean(self.cnn(image, train=trains["cnn"]), axis=1))
         if self.rnn:
-            vectors.append(self.rnn.pooled(*self.rnn(points, length, train=train, key=keys[0])))
+            vectors.append(
+                self.rnn.pooled(*self.rnn(points, length, train=trains["rnn"], key=keys[0]))
+            )
         heads = [head for head in (self.cnn_head, self.rnn_head) if head]
         vectors = [vector.astype(jnp.float32) for vector in vectors]
         for head, vector, noise in zip(heads, vectors, keys[1:], strict=False):

@@ -70,7 +70,8 @@ def test_gradient_reaches_every_parameter(network, batch, tiny):
 
     def loss(params):
         output, _ = net.apply(params, statistics, batch, train=True, key=jax.random.key(1))
-        return losses.total(tiny.loss, output, centers, batch["label"], batch["mask"])[0]
+        rows = losses.rows(batch["label"], batch["mask"], centers)
+        return losses.total(tiny.loss, tiny.loss.alpha, output, centers, rows)[0]
 
     gradient = jax.grad(loss)(params)
     # A softmax over tokens does not see what all scores have in common.

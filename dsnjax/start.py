@@ -1,0 +1,108 @@
+"""An `init` section in, the weights that a run starts from out; and centers that stay put."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from dsnjax import bundle, evaluate, losses, mesh, models, state
+from dsnjax import config as schema
+from dsnjax.errors import UserError
+from dsnjax.state import Arrays, Network, TrainState
+
+
+def weights(
+    config: schema.Config, network: Network, categories: tuple[str, ...]
+) -> tuple[Arrays, Arrays] | None:
+    """Params and statistics of the models that `init` names, fresh where they say nothing.
+
+    A category that a model knows keeps its part of the head, a new one gets a fresh part. None
+    where no model is named.
+
+    Raises:
+        UserError: no model there, or one of other sizes; names the parameter and both shapes.
+    """
+    named = {"": config.init.model, "cnn": config.init.cnn, "rnn": config.init.rnn}
+    if not any(named.values()):
+        return None
+    born = jax.jit(lambda: state.fresh(network, config.seed))()
+    params, statistics = jax.device_get(born)
+    for branch, place in named.items():
+        if place is None:
+            continue
+        there = bundle.find(place)
+        labels = [
+            (label, there.categories.index(name))
+            for label, name in enumerate(categories)
+            if name in there.categories
+        ]
+        params |= _taken(params, there.params, branch, labels, place)
+        statistics |= _taken(statistics, there.statistics, branch, labels, place)
+    return params, statistics
+
+
+def _taken(
+    fresh: Arrays, there: Arrays, branch: str, labels: list[tuple[int, int]], place: str
+) -> Arrays:
+    """What `fresh` takes from the arrays `there`: all, or what belongs to a branch.
+
+    Args:
+        labels: pairs of a label here and the same category's label there.
+    """
+    taken = {}
+    for name, leaf in fresh.items():
+        first = name.partition("/")[0]
+        if branch and first not in (branch, f"{branch}_head"):
+            continue
+        axis = _category_axis(first, leaf)
+        found = np.asarray(there[name]) if name in there else None
+        if found is not None and _beside(found, axis) == _beside(leaf, axis):
+            taken[name] = found if axis is None else _by_label(leaf, found, axis, labels)
+        elif not branch or axis is None:  # a branch's own head may read other features here
+            size = "absent" if found is None else list(found.shape)
+            raise UserError(
+                f"init: {name} is {size} in {place}, the config wants {list(leaf.shape)}; "
+                "use the --config or --model values it was trained with"
+            )
+    return taken
+
+
+def _category_axis(first: str, leaf: Array) -> int | None:
+    """The axis along which the categories stand in a parameter, None where they do not."""
+    if first not in models.OF_CATEGORIES:
+        return None
+    return 0 if first == "score" else leaf.ndim - 1
+
+
+def _beside(leaf: Array | np.ndarray, axis: int | None) -> tuple[int, ...]:
+    """Shape without the axis of the categories."""
+    return leaf.shape if axis is None else leaf.shape[:axis] + leaf.shape[axis + 1 :]
+
+
+def _by_label(
+    fresh: Array, there: np.ndarray, axis: int, labels: list[tuple[int, int]]
+) -> np.ndarray:
+    """The fresh array with the parts of the categories that are known there."""
+    result = np.moveaxis(np.array(fresh), axis, 0)
+    known = np.moveaxis(there, axis, 0)
+    for here, label in labels:
+        result[here] = known[label]
+    return np.moveaxis(result, 0, axis)
+
+
+def centers(network: Network, now: TrainState, data: Iterable[dict[str, Array]]) -> losses.Centers:
+    """Mean feature of each category over some batches, as the network is now (section 4.2)."""
+
+    whole = mesh.replicated(mesh.make())  # where each process can read them
+
+    def step(params, statistics, batch):
+        output, _ = network.apply(params, statistics, batch, train=False)
+        member = jax.nn.one_hot(batch["label"], network.categories) * batch["mask"][:, None]
+        return {"sum": member.T @ output.feature, "seen": jnp.sum(member, axis=0)}
+
+    totals: dict[str, Any] = evaluate.totals(jax.jit(step, out_shardings=whole), now, data)
+    mean = totals["sum"] / np.maximum(totals["seen"], 1)[:, None]
+    return losses.Centers(mean, (totals["seen"] > 0).astype(np.int32))

@@ -1,0 +1,186 @@
+import jax
+import numpy as np
+import pytest
+
+from dsnjax import bundle, config, main, state, start, stop, train
+from dsnjax.data.synthetic import categories
+from dsnjax.errors import Interrupted, UserError
+from dsnjax.workdir import Workdir
+
+SIZES = {
+    "cnn": {"stem": 4, "widths": [8], "blocks": [1]},
+    "rnn": {"widths": [8], "kernels": [3], "strides": [2], "hidden": 8},
+    "width": 16,
+    "heads": 2,
+    "fusion": "logits",
+}
+NAMES = ("cat", "dog", "tree")
+
+
+def run(**values):
+    data = {"image_size": 16, "length": 16, "batch_size": 32}
+    return config.check(config.Config, {"data": data, "model": SIZES, **values})
+
+
+def model(folder, names, seed, **sizes):
+    """A bundle of fresh weights for some categories."""
+    recipe = bundle.Recipe(
+        model=config.check(config.Model, SIZES | sizes), data=run().data
+    )
+    network = state.network(recipe.model, recipe.data, len(names))
+    weights = jax.jit(lambda: state.fresh(network, seed))()
+    bundle.write(bundle.Bundle(recipe, names, network, *weights), folder, "", dtype="float32")
+    return weights
+
+
+def begun(settings, names):
+    network = state.network(settings.model, settings.data, len(names))
+    found = start.weights(settings, network, names)
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A bundle of both branches, and its weights."""
+    folder = tmp_path_factory.mktemp("whole") / "model"
+    return folder, *model(folder, NAMES, 7)
+
+
+def test_a_start_with_the_same_categories_is_the_model_itself(whole):
+    folder, params, statistics = whole
+    found, moved = begun(run(init={"model": str(folder)}), NAMES)
+    assert found.keys() == params.keys()
+    assert all(np.array_equal(found[name], params[name]) for name in params)
+    assert all(np.array_equal(moved[name], statistics[name]) for name in statistics)
+
+
+def test_a_known_category_keeps_its_part_of_the_head_and_a_new_one_gets_a_fresh_one(whole):
+    folder, params, _ = whole
+    names = ("boat", "tree", "cat", "sun")
+    found, _ = begun(run(init={"model": str(folder)}), names)
+    nothing = run()
+    fresh, _ = state.fresh(state.network(nothing.model, nothing.data, 4), 0)
+    head, old = found["cnn_head/kernel"], params["cnn_head/kernel"]
+    assert np.array_equal(head[:, 1], old[:, 2])
+    assert np.array_equal(head[:, 2], old[:, 0])
+    assert np.array_equal(head[:, [0, 3]], fresh["cnn_head/kernel"][:, [0, 3]])
+    assert np.array_equal(found["score/kernel"][1], params["score/kernel"][2])
+    assert np.array_equal(found["rnn/lstm/kernel"], params["rnn/lstm/kernel"])
+
+
+def test_a_model_of_other_sizes_is_named_by_its_parameter(whole):
+    wider = run(init={"model": str(whole[0])}, model=SIZES | {"rnn": SIZES["rnn"] | {"hidden": 9}})
+    with pytest.raises(UserError, match=r"init: rnn.* is \[.*\] in .*, the config wants \[.*--con"):
+        begun(wider, NAMES)
+
+
+def test_branches_start_from_networks_trained_alone(tmp_path):
+    image, _ = model(tmp_path / "cnn", NAMES, 1, branches="cnn")
+    points, _ = model(tmp_path / "rnn", NAMES, 2, branches="rnn")
+    init = {"cnn": str(tmp_path / "cnn"), "rnn": str(tmp_path / "rnn")}
+    found, _ = begun(run(init=init), NAMES)
+    taken = {name for name in found if name.startswith(("cnn", "rnn"))}
+    assert taken == set(image) | set(points)
+    assert all(np.array_equal(found[name], (image | points)[name]) for name in taken)
+    # Under one attention over tokens a branch's own head reads other features, and starts anew.
+    under, _ = begun(run(init=init, model=SIZES | {"fusion": "tokens"}), NAMES)
+    assert np.array_equal(under["rnn/lstm/kernel"], points["rnn/lstm/kernel"])
+
+
+def test_the_model_that_ships_has_a_name():
+    assert len(bundle.find("pretrained").categories) == 40
+
+
+@pytest.mark.parametrize("flag", [["--init-from", "pretrained"], ["--init.model=pretrained"]])
+def test_a_start_brings_its_network_and_what_it_is_shown(flag):
+    values = main.base([*flag, "--workdir", "nowhere"])
+    ships = bundle.find("pretrained").recipe
+    found = config.check(config.Config, values)
+    assert found.model == ships.model
+    assert (found.data.image_size, found.data.length) == (64, 96)
+    assert found.data.batch_size == config.Data().batch_size
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"init": {"model": "a", "cnn": "b"}}, "model and a branch are both given; want one"),
+        ({"loss": {"centers": "fixed"}}, "name a start by init.model, or by init.cnn and"),
+        ({"model": {"branches": "cnn"}, "init": {"freeze": ["rnn"]}}, "branches=cnn has no rnn"),
+        ({"optim": {"accumulate": 3}}, "batch_size=256 has no 3 equal parts; want a mult"),
+        ({"run": {"profile": [5]}}, "want a first and a last step"),
+    ],
+)
+def test_settings_that_contradict_one_another_are_refused(values, message):
+    with pytest.raises(UserError, match=message):
+        config.check(config.Config, values)
+
+
+ALL_ON = {
+    "optim": {"kind": "lamb", "schedule": "halving", "accumulate": 2, "ema": 0.9},
+    "loss": {"centers": "fixed", "center_warmup": 0.5, "label_smoothing": 0.1},
+    "run": {"epochs": 2, "log_every": 2, "checkpoint_every": 3},
+}
+
+
+@pytest.fixture(scope="module")
+def everything(made_up, tmp_path_factory):
+    """Config of a run from a trained start with all that training offers; its work directory."""
+    folder = tmp_path_factory.mktemp("everything")
+    model(folder / "model", categories(), 3)
+    settings = run(init={"model": str(folder / "model"), "freeze": ["cnn", "cnn_head"]}, **ALL_ON)
+    data = settings.data.model_copy(update={"store": made_up})
+    settings = settings.model_copy(update={"data": data})
+    figures = train.train(settings, Workdir(folder / "run"))
+    return settings, Workdir(folder / "run"), figures
+
+
+def bare(workdir):
+    _, now = workdir.restore()
+    return jax.device_get(vars(now) | {"key": jax.random.key_data(now.key)})
+
+
+@pytest.mark.slow
+def test_frozen_parts_do_not_move_nor_do_their_statistics_and_all_others_do(everything):
+    settings, workdir, _ = everything
+    params, statistics = begun(settings, workdir.categories())
+    now = bare(workdir)
+    frozen = {name for name in params if name.startswith(("cnn/", "cnn_head/"))}
+    still = {name for name in params if np.array_equal(now["params"][name], params[name])}
+    assert frozen and still == frozen
+    assert all(np.array_equal(now["statistics"][name], statistics[name]) for name in statistics)
+    assert all(np.array_equal(now["ema"][0][name], params[name]) for name in frozen)
+
+
+@pytest.mark.slow
+def test_the_averages_are_what_is_bundled(everything):
+    _, workdir, _ = everything
+    now, there = bare(workdir), bundle.from_workdir(workdir)
+    name = "rnn_head/kernel"
+    assert np.array_equal(there.params[name], now["ema"][0][name])
+    assert not np.array_equal(there.params[name], now["params"][name])
+
+
+@pytest.mark.slow
+def test_fixed_centers_are_means_by_the_network_a_run_starts_from(everything):
+    settings, workdir, _ = everything
+    centers = bare(workdir)["centers"]
+    training = train.Training(settings, workdir, workdir.store(), stop.Stop())
+    before = jax.device_get(training.begin().centers)
+    assert np.array_equal(before.mean, centers.mean)
+    assert before.seen.all()
+    assert np.ptp(before.mean, axis=0).max() > 0
+
+
+@pytest.mark.slow
+def test_with_all_of_it_on_a_run_resumes_bit_for_bit(everything, tmp_path, monkeypatch):
+    settings, whole, figures = everything
+    calls = iter(range(10_000))
+    with monkeypatch.context() as patch, pytest.raises(Interrupted, match="stopped at step 5"):
+        patch.setattr(stop.Stop, "asked", lambda self: next(calls) >= 4)
+        train.train(settings, Workdir(tmp_path))
+    assert train.train(settings, Workdir(tmp_path)) == figures
+    found, wanted = bare(Workdir(tmp_path)), bare(whole)
+    assert jax.tree.structure(found) == jax.tree.structure(wanted)
+    assert all(map(np.array_equal, jax.tree.leaves(found), jax.tree.leaves(wanted)))
