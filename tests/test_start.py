@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from dsnjax import bundle, config, main, state, start, stop, train
+from dsnjax import bundle, config, main, start, state, stop, train
 from dsnjax.data.synthetic import categories
 from dsnjax.errors import Interrupted, UserError
 from dsnjax.workdir import Workdir
@@ -24,9 +24,7 @@ def run(**values):
 
 def model(folder, names, seed, **sizes):
     """A bundle of fresh weights for some categories."""
-    recipe = bundle.Recipe(
-        model=config.check(config.Model, SIZES | sizes), data=run().data
-    )
+    recipe = bundle.Recipe(model=config.check(config.Model, SIZES | sizes), data=run().data)
     network = state.network(recipe.model, recipe.data, len(names))
     weights = jax.jit(lambda: state.fresh(network, seed))()
     bundle.write(bundle.Bundle(recipe, names, network, *weights), folder, "", dtype="float32")
