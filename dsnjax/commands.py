@@ -263,6 +263,56 @@ class Runtime(Section):
         print(f"{runtime.FOLDER}: onnxruntime-web {runtime.VERSION}, every file as it was tested")
 
 
+class Report(Section):
+    """Show a store, or finished runs side by side, as one offline page with its numbers beside it.
+
+    Example: dsnjax report --workdir runs/a runs/b
+    """
+
+    store: Path | None = None
+    """A store to look into."""
+    workdir: tuple[Path, ...] = ()
+    """Folders of finished runs; several are compared with the first."""
+    dest: Path | None = None
+    """The page to write; by default S.html beside the store, report.html in the work directory, or
+    comparison.html beside the first of several."""
+    category: str | None = None
+    """Show this category of the store alone."""
+    figure: Path | None = None
+    """Instead of a page: write the category's entropy histogram with the filter's cuts, as SVG."""
+    noise: config.Noise = config.Noise()
+
+    def execute(self) -> None:
+        if bool(self.store) == bool(self.workdir):
+            raise UserError("report: want either --store S or --workdir W, and one of them")
+        if self.workdir and (self.category or self.figure):
+            raise UserError("report: --category and --figure show a store; give --store S")
+        if self.figure and not self.category:
+            raise UserError("report: --figure shows one category; name it with --category")
+        print(self._of_store(self.store) if self.store else self._of_runs())
+
+    def _of_store(self, path: Path) -> Path:
+        from dsnjax.data.store import Store
+        from dsnjax.report import explore
+
+        store = Store.open(path)
+        if self.figure and self.category:
+            explore.entropy_figure(store, self.category, self.figure, self.noise)
+            return self.figure
+        dest = page_path(self.dest or path.with_name(f"{path.name}.html"))
+        explore.write(store, dest, self.noise, self.category)
+        return dest
+
+    def _of_runs(self) -> Path:
+        from dsnjax.report import runs
+
+        first = self.workdir[0]
+        beside = first.parent / "comparison.html" if self.workdir[1:] else first / "report.html"
+        dest = page_path(self.dest or beside)
+        runs.write(self.workdir, dest)
+        return dest
+
+
 COMMANDS = {
     "train": Train,
     "download": Download,
@@ -272,7 +322,15 @@ COMMANDS = {
     "predict": Predict,
     "serve": Serve,
     "runtime": Runtime,
+    "report": Report,
 }
+
+
+def page_path(path: Path) -> Path:
+    """The path of a page. Raises UserError for another ending: its numbers lie beside it."""
+    if path.suffix != ".html":
+        raise UserError(f"--dest {path}: want a file that ends in .html")
+    return path
 
 
 def headline(figures: dict[str, Any], workdir: Path) -> str:

@@ -1,8 +1,8 @@
-"""A trained state and a split in, the figures of evaluation.json out."""
+"""A trained state and a split in, evaluation.json and the answer for every drawing out."""
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,20 @@ from dsnjax.state import Network, TrainState
 from dsnjax.stop import Stop
 from dsnjax.workdir import Workdir
 
+Step = Callable[..., tuple[dict[str, jax.Array], dict[str, jax.Array]]]
+PREDICTIONS = "predictions.npz"
 
-def make_eval_step(network: Network, devices: Mesh) -> Callable[..., dict[str, jax.Array]]:
-    """The compiled step: params, statistics and a batch to the batch's sums. See metrics.sums."""
+
+def make_eval_step(network: Network, devices: Mesh) -> Step:
+    """The compiled step: params, statistics and a batch to what it adds, and what is said of each.
+
+    See metrics.sums and metrics.answers.
+    """
 
     def step(params, statistics, batch):
         output, _ = network.apply(params, statistics, batch, train=False)
-        return metrics.sums(output.logits, batch["label"], batch["mask"])
+        logits, label = output.logits, batch["label"]
+        return metrics.sums(logits, label, batch["mask"]), metrics.answers(logits, label)
 
     return jax.jit(step, out_shardings=mesh.replicated(devices))
 
@@ -43,15 +50,19 @@ def held_out(
 
 
 def totals(
-    step: Callable[..., dict[str, jax.Array]],
+    step: Step,
     state: TrainState,
     data: Iterable[dict[str, jax.Array]],
+    said: list[dict[str, np.ndarray]] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Sums over all batches."""
+    """Sums over all batches; what was said of each batch's drawings is put into `said`."""
     added, weights = None, state.used
     for batch in data:
-        one = jax.device_get(step(*weights, batch))
+        sums, answers = step(*weights, batch)
+        one = jax.device_get(sums)
         added = one if added is None else jax.tree.map(np.add, added, one)
+        if said is not None:
+            said.append(jax.device_get(answers))
     if added is None:
         raise ValueError("no batch to evaluate; want at least one")
     return added
@@ -59,6 +70,8 @@ def totals(
 
 def evaluate(workdir: Workdir, *, split: str = "test", stop: Stop | None = None) -> dict[str, Any]:
     """Evaluates the best checkpoint of a work directory and writes `evaluation.json` there.
+
+    Beside it, `predictions.npz` says what the network made of each drawing: see `keep`.
 
     Args:
         split: `train`, `valid` or `test`; each of its drawings counts exactly once.
@@ -81,11 +94,14 @@ def evaluate(workdir: Workdir, *, split: str = "test", stop: Stop | None = None)
     data, count = held_out(store, rows, config.data, devices)
     if stop:
         data = stop.between(data, f"evaluating; what is trained lies in {workdir.path}")
+    said: list[dict[str, np.ndarray]] = []
     with tracking.bar(f"evaluating {split}", count, quiet=not processes.first()) as bar:
-        figures = metrics.summary(totals(step, state, bar.watched(data)), store.categories)
+        added = totals(step, state, bar.watched(data), said)
+    figures = metrics.summary(added, store.categories)
     figures |= {"step": int(state.step), "split": split, "noise_filter": config.data.noise.filter}
     figures["protocol"] = config.data.protocol()
     if split == "test" and processes.first():
+        keep(workdir.path / PREDICTIONS, store, rows, said)
         write(workdir.path / "evaluation.json", figures)
     return figures
 
@@ -94,4 +110,21 @@ def write(path: Path, figures: dict[str, Any]) -> None:
     """Figures as JSON, complete or not at all."""
     draft = path.with_suffix(".tmp")
     draft.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    draft.replace(path)
+
+
+def keep(path: Path, store: Store, rows: np.ndarray, said: Sequence[dict[str, np.ndarray]]) -> None:
+    """Writes what was said of each drawing, about 25 bytes each, complete or not at all.
+
+    Arrays, one row a drawing: `row` of the store, `hash` there (the same drawing in another store
+    has the same), `label`, and `rank`, `top`, `probability` and `own` of metrics.answers.
+    """
+    columns = {
+        name: np.concatenate([one[name] for one in said])[: len(rows)].astype(kind)
+        for name, kind in (("rank", "u2"), ("top", "u2"), ("probability", "f4"), ("own", "f4"))
+    }
+    about = {"row": rows, "hash": store.hash[rows], "label": store.label[rows]}
+    draft = path.with_suffix(".tmp")
+    with draft.open("wb") as file:
+        np.savez_compressed(file, **about, **columns)
     draft.replace(path)

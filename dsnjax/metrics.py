@@ -3,10 +3,42 @@
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
+
+
+def ranks(logits: Array, label: Array) -> Array:
+    """How many categories stand before the label [b] int32; all of them where logits are no number.
+
+    Among equals the first category stands first.
+    """
+    categories = logits.shape[-1]
+    own = jnp.take_along_axis(logits, label[:, None], axis=1)
+    ahead = (logits > own) | ((logits == own) & (jnp.arange(categories) < label[:, None]))
+    # A NaN is never greater: without this line a broken network would be right every time.
+    finite = jnp.all(jnp.isfinite(logits), axis=1)
+    return jnp.where(finite, jnp.sum(ahead, axis=1), categories)
+
+
+def answers(logits: Array, label: Array) -> dict[str, Array]:
+    """What the network said of each drawing.
+
+    Returns:
+        `rank` [b] as `ranks` gives it; `top` [b, 3] the likeliest labels and `probability` [b, 3]
+        theirs (fewer where there are fewer categories); `own` [b] the probability of the label.
+    """
+    logits = logits.astype(jnp.float32)
+    chances = jax.nn.softmax(logits)
+    _, top = jax.lax.top_k(logits, min(3, logits.shape[-1]))
+    return {
+        "rank": ranks(logits, label),
+        "top": top,
+        "probability": jnp.take_along_axis(chances, top, axis=1),
+        "own": jnp.take_along_axis(chances, label[:, None], axis=1)[:, 0],
+    }
 
 
 def sums(logits: Array, label: Array, mask: Array) -> dict[str, Array]:
@@ -24,11 +56,7 @@ def sums(logits: Array, label: Array, mask: Array) -> dict[str, Array]:
     """
     categories = logits.shape[-1]
     logits = logits.astype(jnp.float32)
-    own = jnp.take_along_axis(logits, label[:, None], axis=1)
-    ahead = (logits > own) | ((logits == own) & (jnp.arange(categories) < label[:, None]))
-    # A NaN is never greater: without this line a broken network would be right every time.
-    finite = jnp.all(jnp.isfinite(logits), axis=1)
-    rank = jnp.where(finite, jnp.sum(ahead, axis=1), categories)
+    rank = ranks(logits, label)
     reciprocal = jnp.where(rank < 3, 1 / (rank + 1), 0.0) * mask
     guess = jnp.argmax(logits, axis=1)
     zeros = jnp.zeros(categories)

@@ -22,6 +22,7 @@ FLOORS = {
     "dsnjax.predict": 5,
     "dsnjax.serve": 5,
     "dsnjax.export": 5,
+    "dsnjax.report": 5,
     "dsnjax.state": 4,
     "dsnjax.step": 4,
     "dsnjax.checkpoint": 4,

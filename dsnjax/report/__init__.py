@@ -1,0 +1,1 @@
+"""Stores and finished runs -> offline pages that people read, and the numbers beside them."""

@@ -1,0 +1,202 @@
+"""Numbers in, charts as SVG text out, in the colours of the page they stand in.
+
+Text and axes are drawn in a colour that `text` turns into `currentColor`, so that one
+chart is right on light and on dark pages.
+"""
+
+import html
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from dsnjax.errors import UserError
+
+try:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+except ImportError as error:
+    raise UserError("report: needs matplotlib; pip install 'dsnjax[report]'") from error
+
+INK = "#010203"  # stands for the page's text colour until the chart is text
+SERIES = ("#3b82c4", "#d97742", "#4a9d6b", "#a667b8", "#c2a136", "#4aa3a8", "#c0566e", "#7d7f8c")
+STYLE = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": INK,
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 8.5,
+    "axes.prop_cycle": matplotlib.cycler(color=SERIES),
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": INK,
+    "axes.titlesize": 9,
+    "figure.constrained_layout.use": True,
+    "font.family": "sans-serif",
+    "font.size": 8.5,
+    "grid.alpha": 0.15,
+    "grid.color": INK,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "lines.linewidth": 1.4,
+    "savefig.transparent": True,
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "xtick.color": INK,
+    "xtick.labelsize": 8,
+    "ytick.color": INK,
+    "ytick.labelsize": 8,
+}
+Line = tuple[str, Sequence[float], Sequence[float]]  # name, x, y
+
+
+@contextmanager
+def chart(width: float = 4.8, height: float = 2.7, **layout: Any) -> Iterator[tuple[Any, Any]]:
+    """A figure of some inches and its axes."""
+    with matplotlib.rc_context(STYLE):
+        figure, axes = pyplot.subplots(figsize=(width, height), **layout)
+        try:
+            yield figure, axes
+        finally:
+            pyplot.close(figure)
+
+
+def text(figure: Any, name: str) -> str:
+    """A figure as the text of an `<svg>`; `name` tells screen readers what it shows."""
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
+    used = set(re.findall(r"#([\w.-]+)[)\"]", svg))
+    svg = re.sub(r' id="([\w.-]+)"', lambda m: m[0] if m[1] in used else "", svg)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
+    head = f'<svg class="chart" role="img" aria-label="{html.escape(name)}"'
+    return re.sub(r'<svg(.*?) width="[^"]*" height="[^"]*"', rf"{head}\1", svg, count=1)
+
+
+def alone(svg: str) -> str:
+    """A chart as a file of its own, which has no page around it: black on white."""
+    return svg.replace("<svg ", '<svg style="color: #222; background: #fff" ', 1)
+
+
+def histogram(values: np.ndarray, title: str, label: str, highest: float | None = None) -> str:
+    """How often values occur; those above `highest` are counted in the last bar."""
+    top = highest if highest is not None else float(values.max(initial=1))
+    bins = np.linspace(0, top, 41) if values.dtype.kind == "f" else np.arange(0, top + 2) - 0.5
+    if len(bins) > 60:
+        bins = np.linspace(0, top, 51)
+    with chart(4.8, 2.2) as (figure, axes):
+        axes.hist(np.minimum(values, top), bins=bins, color=SERIES[0])
+        axes.set(xlabel=label, ylabel="drawings")
+        return text(figure, title)
+
+
+def entropies(entropy: np.ndarray, cuts: tuple[float, float], title: str) -> str:
+    """Entropy histogram of one category with the filter's cuts: Figure 5 of the paper."""
+    bins = np.linspace(entropy.min(), max(entropy.max(), entropy.min() + 1e-3), 61)
+    inside = (cuts[0] < entropy) & (entropy < cuts[1])
+    with chart(4.8, 2.5) as (figure, axes):
+        axes.hist(entropy[inside], bins=bins, color=SERIES[0], label="kept")
+        axes.hist(entropy[~inside], bins=bins, color=SERIES[1], label="dropped")
+        for cut in cuts:
+            if np.isfinite(cut):
+                axes.axvline(cut, color=INK, linewidth=0.9, linestyle="--")
+                axes.annotate(
+                    f"{cut:.2f}",
+                    (cut, 1),
+                    xycoords=("data", "axes fraction"),
+                    xytext=(3, -9),
+                    textcoords="offset points",
+                    fontsize=8,
+                )
+        axes.set(xlabel="entropy of the image, bits", ylabel="drawings")
+        axes.legend(loc="upper right")
+        return text(figure, title)
+
+
+def curves(panels: Sequence[tuple[str, Sequence[Line]]], title: str, across: str = "step") -> str:
+    """Panels above each other: (name of the axis, its lines).
+
+    Of each name a line called `name, validation` is dashed and has the colour of `name`.
+    """
+    names = list(dict.fromkeys(line[0].removesuffix(DASHED) for _, own in panels for line in own))
+    with chart(4.8, 2.1 * len(panels), nrows=len(panels), sharex=True, squeeze=False) as (
+        figure,
+        grid,
+    ):
+        for axes, (label, lines) in zip(grid[:, 0], panels, strict=True):
+            for name, x, y in lines:
+                color = SERIES[names.index(name.removesuffix(DASHED)) % len(SERIES)]
+                dashed = name.endswith(DASHED)
+                axes.plot(
+                    x, y, color=color, label=name, linestyle="--" if dashed else "-",
+                    marker="o" if dashed or len(x) < 3 else None, markersize=2.5,
+                )  # fmt: skip
+            axes.set_ylabel(label)
+        grid[-1, 0].set_xlabel(across)
+        handles, labels = grid[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=2)
+        return text(figure, title)
+
+
+DASHED = ", validation"
+
+
+def reliability(series: Sequence[tuple[str, Sequence[dict[str, float]]]], title: str) -> str:
+    """Accuracy against stated probability, one line a run: see statistics.calibration."""
+    with chart(3.6, 3.2) as (figure, axes):
+        axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
+        for name, rows in series:
+            x = [row["probability"] for row in rows]
+            axes.plot(x, [row["accuracy"] for row in rows], marker="o", markersize=3, label=name)
+        axes.set(xlabel="stated probability", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
+        axes.set_aspect("equal")
+        if len(series) > 1:
+            axes.legend(loc="upper left")
+        return text(figure, title)
+
+
+def confusion(counts: np.ndarray, names: Sequence[str], title: str) -> str:
+    """Confusion matrix in shares of each row; without names where they could not be read."""
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    named = len(names) <= 60
+    side = min(2.6 + 0.13 * len(names), 8) if named else 6
+    with chart(side, side) as (figure, axes):
+        # The square root lifts rare mistakes out of the page.
+        image = np.zeros((*shares.shape, 4))
+        image[..., :3] = matplotlib.colors.to_rgb(SERIES[0])
+        image[..., 3] = np.sqrt(shares)
+        wrong = ~np.eye(len(names), dtype=bool)
+        image[wrong, :3] = matplotlib.colors.to_rgb(SERIES[1])
+        axes.imshow(image, interpolation="nearest")
+        axes.grid(visible=False)
+        axes.set(xlabel="named", ylabel="drawn")
+        size = max(4.5, min(8.5, 260 / max(len(names), 1)))
+        places = range(len(names)) if named else []
+        shown = [plain(name) for name in names] if named else []
+        axes.set_xticks(places, shown, rotation=90, fontsize=size)
+        axes.set_yticks(places, shown, fontsize=size)
+        return text(figure, title)
+
+
+def points(names: Sequence[str], values: Sequence[Any], title: str, label: str) -> str:
+    """One estimate with its interval for each name: see statistics.Estimate."""
+    with chart(4.8, 0.7 + 0.24 * len(names)) as (figure, axes):
+        for place, one in enumerate(values):
+            color = SERIES[place % len(SERIES)]
+            axes.plot([one.low, one.high], [place, place], color=color)
+            axes.plot([one.value], [place], marker="o", markersize=4, color=color)
+        axes.set_yticks(range(len(names)), [plain(name) for name in names])
+        axes.set(xlabel=label, ylim=(len(names) - 0.5, -0.5))
+        return text(figure, title)
+
+
+def plain(name: str) -> str:
+    """A name from data as matplotlib shall show it: `$` begins no formula."""
+    return name.replace("$", r"\$")

@@ -1,0 +1,62 @@
+"""A template and values in, one HTML file that needs nothing else out, its numbers beside it."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from dsnjax import __version__
+from dsnjax.errors import UserError
+
+try:
+    import jinja2
+    from markupsafe import Markup
+except ImportError as error:
+    raise UserError("report: needs jinja2; pip install 'dsnjax[report]'") from error
+
+
+def write(template: str, path: Path, numbers: dict[str, Any], **values: Any) -> None:
+    """Writes `path` from a template of this folder, and `numbers` beside it as JSON.
+
+    Every value is escaped but for Markup: names of categories come from data.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"share": share, "count": lambda number: f"{number:,}"}
+    html = environment.get_template(template).render(version=__version__, **values)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole(path.with_suffix(".json"), json.dumps(numbers, indent=1) + "\n")
+    whole(path, html)
+
+
+def table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Writes rows as CSV."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    whole(path, buffer.getvalue())
+
+
+def whole(path: Path, text: str) -> None:
+    """Writes a file, complete or not at all."""
+    draft = path.with_name(path.name + ".tmp")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
+
+
+def markup(parts: Iterable[str]) -> list[Markup]:
+    """SVG of ours, which the template shall not escape."""
+    return [Markup(part) for part in parts]
+
+
+def share(value: float) -> str:
+    """A share as a person reads it."""
+    return f"{100 * value:.1f} %" if value == value else "-"

@@ -1,0 +1,356 @@
+"""Finished work directories in, one page that shows and compares them out."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from markupsafe import Markup
+
+from dsnjax import config as schema
+from dsnjax import evaluate
+from dsnjax.data import noise
+from dsnjax.data.store import Store
+from dsnjax.errors import UserError
+from dsnjax.report import figures, look, page, statistics, strokes
+from dsnjax.workdir import Workdir
+
+GROUPS = 8  # confusion groups shown
+SHOWN = 8  # drawings in a row of them
+WORST = 24  # most confident mistakes shown
+MOST_NAMED = 60  # categories whose names fit beside a confusion matrix
+COUNTRIES = 12
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run and what it said of every test drawing."""
+
+    name: str
+    workdir: Workdir
+    config: schema.Config
+    store: Store
+    figures: dict[str, Any]
+    """evaluation.json."""
+    said: dict[str, np.ndarray]
+    """predictions.npz: see evaluate.keep."""
+
+    @cached_property
+    def hit(self) -> np.ndarray:
+        """[n] whether the first name was right."""
+        return self.said["rank"] == 0
+
+    @cached_property
+    def score(self) -> np.ndarray:
+        """[n] each drawing's part of MAP@3: 1, 1/2, 1/3 or 0."""
+        rank = self.said["rank"].astype(int)
+        return np.where(rank < 3, 1 / (rank + 1), 0.0)
+
+    @cached_property
+    def lines(self) -> list[dict[str, Any]]:
+        """metrics.jsonl."""
+        text = (self.workdir.path / "metrics.jsonl").read_text(encoding="utf-8")
+        return [json.loads(line) for line in text.splitlines()]
+
+    @cached_property
+    def confusion(self) -> np.ndarray:
+        """[k, k] counts, the label in the row."""
+        return np.array(self.figures["confusion"])
+
+    def drawn(self, places: np.ndarray) -> list[Markup]:
+        """Test drawings, by their place among them, as SVG."""
+        drawings = self.store.take(self.said["row"][places]).unpack()
+        return page.markup(map(strokes.svg, drawings))
+
+
+def load(path: Path) -> Run:
+    """A finished run; evaluated first where it never was, or before answers were kept.
+
+    Raises:
+        CheckpointError: nothing was trained there yet.
+        UserError: its store is gone.
+    """
+    workdir = Workdir(path)
+    config = workdir.config()
+    files = [path / "evaluation.json", path / evaluate.PREDICTIONS]
+    if not all(file.is_file() for file in files):
+        evaluate.evaluate(workdir)
+    with np.load(files[1]) as arrays:
+        said = dict(arrays)
+    told = json.loads(files[0].read_text(encoding="utf-8"))
+    return Run(path.name or str(path), workdir, config, workdir.store(), told, said)
+
+
+def write(paths: Sequence[Path], dest: Path) -> None:
+    """Writes the page of some runs, and beside it its numbers as JSON and per category as CSV.
+
+    Raises:
+        UserError: two paths are one, or the runs were tested on other categories or drawings.
+    """
+    runs = named([load(path) for path in paths])
+    first = runs[0]
+    for other in runs[1:]:
+        if other.store.categories != first.store.categories:
+            raise UserError(
+                f"{other.workdir.path}: other categories than {first.workdir.path}; "
+                "runs are compared on the same ones"
+            )
+    compared = [compare(first, other) for other in runs[1:]]
+    numbers = {"runs": [figures_of(run) for run in runs], "compared": compared}
+    page.table(dest.with_suffix(".csv"), per_category(runs))
+    page.write(
+        "run.html",
+        dest,
+        numbers,
+        title="Comparison of runs" if compared else f"Run {first.name}",
+        credit=first.config.data.store is not None,
+        runs=numbers["runs"],
+        compared=compared,
+        estimates=Markup(
+            figures.points(
+                [run.name for run in runs],
+                [statistics.estimate(run.score) for run in runs],
+                "MAP@3 with 95 % intervals",
+                "MAP@3",
+            )
+        ),
+        curves=Markup(curves([(run.name, run.lines) for run in runs])),
+        reliability=Markup(
+            figures.reliability([(run.name, calibration(run)[0]) for run in runs], "Calibration")
+        ),
+        shares=shares(runs),
+        details=[details(run) for run in runs],
+    )
+
+
+def named(runs: list[Run]) -> list[Run]:
+    """The runs under names that tell them apart."""
+    paths = [run.workdir.path.resolve() for run in runs]
+    if len(set(paths)) < len(paths):
+        raise UserError("report: one --workdir is given twice; want different ones")
+    if len({run.name for run in runs}) == len(runs):
+        return runs
+    return [Run(**{**vars_of(run), "name": str(run.workdir.path)}) for run in runs]
+
+
+def vars_of(run: Run) -> dict[str, Any]:
+    """The fields of a run, without what was computed from them."""
+    return {name: getattr(run, name) for name in Run.__dataclass_fields__}
+
+
+def figures_of(run: Run) -> dict[str, Any]:
+    """The headline of a run."""
+    top3 = run.said["rank"] < 3
+    return {
+        "name": run.name,
+        "workdir": str(run.workdir.path),
+        "map3": asdict(statistics.estimate(run.score)),
+        "accuracy": asdict(statistics.estimate(run.hit.astype(float))),
+        "top3": asdict(statistics.estimate(top3.astype(float))),
+        "calibration_error": calibration(run)[1],
+        "cross_entropy": run.figures["loss"],
+        "drawings": run.figures["drawings"],
+        "categories": len(run.store.categories),
+        "split": run.figures["split"],
+        "protocol": run.figures.get("protocol", f"noise filter: {run.config.data.noise.filter}"),
+        "step": run.figures["step"],
+        "training_seconds": seconds(run.lines, run.config.data.batch_size),
+    }
+
+
+def seconds(lines: Sequence[dict[str, Any]], batch_size: int) -> float | None:
+    """Time of the steps by the rates in metrics.jsonl, without compiling and validating."""
+    total, before = 0.0, 0
+    for line in lines:
+        if rate := line.get("drawings_per_second"):
+            total += (line["step"] - before) * batch_size / rate
+        before = line["step"]
+    return round(total, 1) or None
+
+
+def calibration(run: Run) -> tuple[list[dict[str, float]], float]:
+    """See statistics.calibration."""
+    return statistics.calibration(run.said["probability"][:, 0], run.hit)
+
+
+def curves(named_lines: Sequence[tuple[str, Sequence[dict[str, Any]]]]) -> str:
+    """Accuracy and loss against steps, training and validation (the paper's Figures 7 and 8)."""
+    panels = []
+    for label, own, held in (
+        ("accuracy", "accuracy", "valid_accuracy"),
+        ("cross entropy", "cross_entropy", "valid_loss"),
+    ):
+        lines = []
+        for name, told in named_lines:
+            for suffix, key in (("", own), (figures.DASHED, held)):
+                pairs = [(line["step"], line[key]) for line in told if key in line]
+                if pairs:
+                    steps, values = zip(*pairs, strict=True)
+                    lines.append((name + suffix, steps, values))
+        panels.append((label, lines))
+    return figures.curves(panels, "Accuracy and loss against steps")
+
+
+def compare(first: Run, other: Run) -> dict[str, Any]:
+    """How `other` differs from `first` over the test drawings that both saw."""
+    keys = [
+        np.stack([run.said["hash"], run.said["label"].astype(np.uint64)], axis=1)
+        .view([("hash", "u8"), ("label", "u8")])
+        .ravel()
+        for run in (first, other)
+    ]
+    _, one, two = np.intersect1d(*keys, return_indices=True)
+    if not len(one):
+        raise UserError(
+            f"{first.workdir.path} and {other.workdir.path}: no test drawing in common; "
+            "want runs of the same split"
+        )
+    return {
+        "first": first.name,
+        "other": other.name,
+        "drawings": len(one),
+        "map3": asdict(statistics.estimate(other.score[two] - first.score[one])),
+        "accuracy": asdict(
+            statistics.estimate(other.hit[two].astype(float) - first.hit[one].astype(float))
+        ),
+        "mcnemar_p": statistics.mcnemar(first.hit[one], other.hit[two]),
+    }
+
+
+def per_category(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Rows of the CSV: figures of every category under every run."""
+    return [
+        {"run": run.name, "category": name, **own}
+        for run in runs
+        for name, own in run.figures["per_category"].items()
+    ]
+
+
+def shares(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """MAP@3 and accuracy of drawings cut off early: see look.unfinished."""
+    return [{"name": run.name, "shares": look.unfinished(run)} for run in runs]
+
+
+def details(run: Run) -> dict[str, Any]:
+    """What the page shows of one run alone."""
+    known = run.figures["per_category"]
+    ranked = sorted(known.items(), key=lambda item: item[1]["map3"])
+    return {
+        "name": run.name,
+        "bars": [(name, own["map3"], f"{100 * own['map3']:.1f}") for name, own in ranked],
+        "confusion": matrices(run),
+        "pairs": [
+            (run.store.categories[label], run.store.categories[guess], count)
+            for label, guess, count in statistics.pairs(run.confusion, 12)
+        ],
+        "groups": [group(run, labels) for labels in statistics.groups(run.confusion)[:GROUPS]],
+        "worst": worst(run),
+        "attention": look.attention(run),
+        "parts": parts(run),
+        "config": yaml.safe_dump(run.config.model_dump(mode="json"), sort_keys=False),
+        "facts": facts(run),
+    }
+
+
+def matrices(run: Run) -> list[tuple[str, Markup]]:
+    """The confusion matrix; of many categories also the most confused ones, with names."""
+    names, counts = run.store.categories, run.confusion
+    whole = Markup(figures.confusion(counts, names, f"Confusion of {run.name}"))
+    if len(names) <= MOST_NAMED:
+        return [("all categories", whole)]
+    wrong = counts + counts.T
+    np.fill_diagonal(wrong, 0)
+    most = np.sort(np.argsort(-wrong.sum(axis=1), kind="stable")[: MOST_NAMED - 20])
+    some = figures.confusion(
+        counts[np.ix_(most, most)], [names[label] for label in most], "The most confused categories"
+    )
+    return [
+        (f"the {len(most)} categories with most mistakes", Markup(some)),
+        (f"all {len(names)}", whole),
+    ]
+
+
+def group(run: Run, labels: Sequence[int]) -> dict[str, Any]:
+    """One confusion group: its counts, and drawings of who is taken for whom (Figure 11)."""
+    names, guess = run.store.categories, run.said["top"][:, 0]
+    rows = []
+    for label, other, count in statistics.pairs(run.confusion[np.ix_(labels, labels)], 4):
+        label, other = labels[label], labels[other]
+        places = np.flatnonzero((run.said["label"] == label) & (guess == other))
+        sure = places[np.argsort(-run.said["probability"][places, 0], kind="stable")][:SHOWN]
+        rows.append(
+            {
+                "label": names[label],
+                "guess": names[other],
+                "count": count,
+                "of": int(run.confusion[label].sum()),
+                "drawings": [(drawing, "") for drawing in run.drawn(sure)],
+            }
+        )
+    return {"names": [names[label] for label in labels], "rows": rows}
+
+
+def worst(run: Run) -> list[tuple[Markup, str]]:
+    """The mistakes the network is surest of: many of them are wrong labels."""
+    places = np.flatnonzero(~run.hit)
+    sure = places[np.argsort(-run.said["probability"][places, 0], kind="stable")][:WORST]
+    names = run.store.categories
+    told = [
+        f"{names[run.said['label'][place]]}: {names[run.said['top'][place, 0]]} "
+        f"{run.said['probability'][place, 0]:.0%}"
+        for place in sure
+    ]
+    return list(zip(run.drawn(sure), told, strict=True))
+
+
+def parts(run: Run) -> list[dict[str, Any]]:
+    """Accuracy of some of the test drawings: by filter, by `recognized`, by country."""
+    store, rows = run.store, run.said["row"]
+    rule = run.config.data.noise
+    keep = noise.keep_mask(store.entropy, store.label, rule.low, rule.high)[rows]
+    wanted = [
+        ("kept by the entropy filter", keep),
+        ("dropped by it", ~keep),
+        ("recognized by the game", store.recognized[rows] == 1),
+        ("not recognized", store.recognized[rows] == 0),
+    ]
+    codes, counts = np.unique(store.country[rows], return_counts=True)
+    most = [codes[one] for one in np.argsort(-counts, kind="stable") if codes[one]]
+    wanted += [
+        (f"from {code.decode('ascii', 'replace')}", store.country[rows] == code)
+        for code in most[:COUNTRIES]
+    ]
+    return [
+        {
+            "name": name,
+            "map3": asdict(statistics.estimate(run.score[inside])),
+            "accuracy": asdict(statistics.estimate(run.hit[inside].astype(float))),
+            "drawings": int(inside.sum()),
+        }
+        for name, inside in wanted
+        if inside.any()
+    ]
+
+
+def facts(run: Run) -> list[tuple[str, str]]:
+    """What one must know to read the figures."""
+    counts = run.store.manifest.counts
+    made_up = run.config.data.store is None
+    libraries = ("dsnjax", "jax", "flax", "optax", "numpy")
+    time = seconds(run.lines, run.config.data.batch_size)
+    return [
+        ("work directory", str(run.workdir.path)),
+        ("drawings", "made-up ones" if made_up else str(run.store.path)),
+        ("rows of the store", f"{len(run.store):,} kept of {counts.rows:,} read"),
+        ("test drawings", f"{run.figures['drawings']:,}"),
+        ("protocol", figures_of(run)["protocol"]),
+        ("best step", f"{run.figures['step']:,}"),
+        ("seed", str(run.config.seed)),
+        ("time of the steps", f"{time / 60:,.1f} min" if time else "not told"),
+        ("versions, when this page was made", ", ".join(f"{n} {version(n)}" for n in libraries)),
+    ]

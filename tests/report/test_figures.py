@@ -1,0 +1,29 @@
+import numpy as np
+
+from dsnjax.report import figures
+
+
+def test_a_chart_takes_the_color_of_its_page():
+    svg = figures.histogram(np.arange(10), "How often", "points")
+    assert svg.startswith('<svg class="chart" role="img" aria-label="How often"')
+    assert "currentColor" in svg
+    assert figures.INK not in svg
+    assert " width=" not in svg.partition(">")[0]
+
+
+def test_a_name_cannot_leave_its_chart():
+    names = ["<script>alert(1)</script>", "$x^2$"]
+    svg = figures.confusion(np.eye(2), names, names[0])
+    assert "<script" not in svg
+    assert "&lt;script&gt;" in svg
+
+
+def test_the_matrix_of_many_categories_names_none():
+    svg = figures.confusion(np.eye(345), [f"name{n}" for n in range(345)], "Confusion")
+    assert "name7" not in svg
+    assert len(svg) < 500_000
+
+
+def test_the_same_numbers_give_the_same_chart():
+    one, two = (figures.entropies(np.linspace(0, 2, 50), (0.1, 1.9), "a") for _ in range(2))
+    assert one == two

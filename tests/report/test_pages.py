@@ -1,0 +1,122 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from dsnjax import evaluate
+from dsnjax.config import Noise
+from dsnjax.data import synthetic
+from dsnjax.data.store import Store
+from dsnjax.errors import UserError
+from dsnjax.main import main
+from dsnjax.report import explore, page, runs
+
+CHROMIUM = shutil.which("chromium")
+QUIET = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
+
+
+@pytest.fixture(scope="module")
+def pages(made_up, trained, tmp_path_factory):
+    """Pages of a store, of a run, and of two runs side by side."""
+    folder = tmp_path_factory.mktemp("pages")
+    explore.write(Store.open(made_up), folder / "store.html", Noise())
+    runs.write([trained], folder / "run.html")
+    shutil.copytree(trained, folder / "again")
+    (folder / "again" / evaluate.PREDICTIONS).unlink()
+    runs.write([trained, folder / "again"], folder / "comparison.html")
+    return folder
+
+
+def test_a_store_shows_every_category_and_its_numbers(pages):
+    html = (pages / "store.html").read_text()
+    assert all(name in html for name in synthetic.categories())
+    numbers = json.loads((pages / "store.json").read_text())
+    assert numbers["drawings"] == sum(row["drawings"] for row in numbers["categories"])
+    assert len((pages / "store.csv").read_text().splitlines()) == 1 + len(synthetic.categories())
+
+
+def test_a_run_has_the_figures_of_its_evaluation(pages, trained):
+    told = json.loads((pages / "run.json").read_text())["runs"][0]
+    figures = json.loads((trained / "evaluation.json").read_text())
+    assert told["map3"]["value"] == pytest.approx(figures["map3"])
+    assert told["accuracy"]["value"] == pytest.approx(figures["accuracy"])
+    assert told["map3"]["low"] <= told["map3"]["value"] <= told["map3"]["high"]
+
+
+def test_a_run_does_not_differ_from_its_copy(pages):
+    (one,) = json.loads((pages / "comparison.json").read_text())["compared"]
+    assert (one["map3"]["value"], one["map3"]["low"], one["mcnemar_p"]) == (0, 0, 1)
+
+
+def test_answers_that_were_never_kept_are_made(pages, trained):
+    again, first = (
+        dict(np.load(folder / evaluate.PREDICTIONS)) for folder in (pages / "again", trained)
+    )
+    assert all(np.array_equal(again[name], first[name]) for name in first)
+
+
+def test_a_name_from_data_is_text_and_no_markup(tmp_path):
+    values = {"rows": [{"category": "<script>x</script>", "drawings": 1}], "drawings": 1}
+    rest = {key: [] for key in ("countries", "charts", "noise", "styles", "sheet_items")}
+    page.write(
+        "store.html", tmp_path / "a.html", {}, title="<script>y</script>", credit=False,
+        store=None, rule=Noise(), known=0, recognized=0, **values, **rest,
+    )  # fmt: skip
+    html = (tmp_path / "a.html").read_text()
+    assert "<script" not in html
+    assert "&lt;script&gt;x" in html
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "report: want either --store S or --workdir W, and one of them"),
+        (["--store", "{store}", "--figure", "a.svg"], "name it with --category"),
+        (["--store", "{store}", "--category", "hose"], "--category hose: not in"),
+        (["--store", "{store}", "--dest", "a.pdf"], "want a file that ends in .html"),
+        (["--workdir", "nowhere"], "nowhere: no run here"),
+        (["--workdir", "{run}", "{run}"], "one --workdir is given twice"),
+    ],
+)
+def test_a_mistake_is_one_line(capsys, made_up, trained, words, message):
+    words = [word.format(store=made_up, run=trained) for word in words]
+    assert main(["report", *words]) in (2, 4)
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+
+
+def test_the_entropies_of_a_category_are_a_picture(made_up, tmp_path, capsys):
+    name = synthetic.categories()[0]
+    file = tmp_path / "entropy.svg"
+    words = ["--store", str(made_up), "--category", name, "--figure", str(file)]
+    assert main(["report", *words]) == 0
+    assert capsys.readouterr().out == f"{file}\n"
+    assert f'aria-label="Entropy of {name}"' in file.read_text()
+
+
+def test_a_figure_is_an_svg(made_up, tmp_path):
+    with pytest.raises(UserError, match=r"want a file that ends in \.svg"):
+        explore.entropy_figure(
+            Store.open(made_up), synthetic.categories()[0], tmp_path / "a.png", Noise()
+        )
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not CHROMIUM, reason="no chromium on this machine")
+def test_pages_open_offline_on_a_phone(pages):
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        for name in ("store", "run", "comparison"):
+            tab = browser.new_page(viewport={"width": 390, "height": 844})
+            said, asked = [], []
+            tab.on("console", lambda message, said=said: said.append(message.text))
+            tab.on("request", lambda request, asked=asked: asked.append(request.url))
+            tab.goto((pages / f"{name}.html").as_uri())
+            wide = tab.evaluate("document.documentElement.scrollWidth")
+            outside = [url for url in asked if not url.startswith(("file:", "data:"))]
+            assert (name, said, outside, wide) == (name, [], [], 390)
+        browser.close()

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from dsnjax.report import statistics
+
+
+def test_the_interval_of_a_share_is_that_of_the_normal_law():
+    hits = np.repeat([1.0, 0.0], [800, 200])
+    found = statistics.estimate(hits)
+    wide = 1.96 * np.sqrt(0.8 * 0.2 / 1000)
+    assert (found.value, found.count) == (pytest.approx(0.8), 1000)
+    assert (found.low, found.high) == (
+        pytest.approx(0.8 - wide, abs=0.002),
+        pytest.approx(0.8 + wide, abs=0.002),
+    )
+
+
+def test_no_drawings_have_no_figure():
+    assert np.isnan(statistics.estimate(np.zeros(0)).value)
+
+
+@pytest.mark.parametrize(("first", "second", "p"), [(5, 0, 0.0625), (1, 9, 22 / 1024), (3, 3, 1.0)])
+def test_mcnemar_is_the_binomial_test_of_the_drawings_that_differ(first, second, p):
+    hits = np.repeat([True, False, True], [first, second, 40])
+    other = np.repeat([False, True, True], [first, second, 40])
+    assert statistics.mcnemar(hits, other) == pytest.approx(p)
+
+
+def test_probabilities_that_hold_have_no_calibration_error():
+    hit = np.repeat([True, False], [75, 25])
+    assert statistics.calibration(np.full(100, 0.75), hit)[1] == pytest.approx(0)
+    rows, error = statistics.calibration(np.full(100, 1.0), hit)
+    assert (rows, error) == (
+        [{"probability": 1.0, "accuracy": 0.75, "drawings": 100}],
+        pytest.approx(0.25),
+    )
+
+
+def test_categories_taken_for_one_another_are_a_group():
+    confusion = np.diag([60, 60, 60, 90, 90, 100])
+    confusion[0, 1] = confusion[1, 2] = confusion[2, 0] = 40  # cup, coffee cup, mug
+    confusion[3, 4] = confusion[4, 3] = 10
+    assert [sorted(labels) for labels in statistics.groups(confusion)] == [[0, 1, 2], [3, 4]]
+    assert statistics.pairs(confusion, 1) == [(0, 1, 40)]
+
+
+def test_a_group_does_not_swallow_everything():
+    confusion = np.full((20, 20), 5)
+    assert max(map(len, statistics.groups(confusion))) == statistics.LARGEST_GROUP
