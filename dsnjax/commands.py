@@ -313,6 +313,37 @@ class Report(Section):
         return dest
 
 
+class Sweep(Section):
+    """Train one base config with many overrides; interrupted, go on where it stopped.
+
+    Example: dsnjax sweep --config learning_rate --store S --workdir runs/learning_rate
+    """
+
+    config: str
+    """A sweep among configs/sweeps, or a YAML file like those."""
+    workdir: Path
+    """Folder of the work directories, one a run, and of sweep.csv, sweep.json and sweep.svg."""
+    store: Path | None = None
+    """The drawings of every run; by default those of the file."""
+    jobs: Count = 1
+    """Runs at a time."""
+    engine: Literal["local", "ray"] = "local"
+    """Who trains: processes of this machine, or a Ray cluster that sees the same folders."""
+
+    def execute(self) -> None:
+        from rich.console import Console
+
+        from dsnjax import sweep
+
+        common = {"data.store": str(self.store.absolute())} if self.store else {}
+        runs = sweep.plan(self.config, common)
+        failed = sweep.execute(runs, self.workdir, self.jobs, self.engine)
+        Console().print(sweep.write(runs, self.workdir, failed))
+        if failed:
+            name, said = next(iter(failed.items()))
+            raise UserError(f"{self.workdir}: {len(failed)} of {len(runs)} failed; {name}: {said}")
+
+
 COMMANDS = {
     "train": Train,
     "download": Download,
@@ -323,6 +354,7 @@ COMMANDS = {
     "serve": Serve,
     "runtime": Runtime,
     "report": Report,
+    "sweep": Sweep,
 }
 
 

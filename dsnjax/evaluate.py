@@ -126,5 +126,5 @@ def keep(path: Path, store: Store, rows: np.ndarray, said: Sequence[dict[str, np
     about = {"row": rows, "hash": store.hash[rows], "label": store.label[rows]}
     draft = path.with_suffix(".tmp")
     with draft.open("wb") as file:
-        np.savez_compressed(file, **about, **columns)
+        np.savez_compressed(file, allow_pickle=False, **about, **columns)
     draft.replace(path)

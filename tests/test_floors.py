@@ -23,6 +23,7 @@ FLOORS = {
     "dsnjax.serve": 5,
     "dsnjax.export": 5,
     "dsnjax.report": 5,
+    "dsnjax.sweep": 5,
     "dsnjax.state": 4,
     "dsnjax.step": 4,
     "dsnjax.checkpoint": 4,

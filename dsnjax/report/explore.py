@@ -134,7 +134,7 @@ def countries(column: np.ndarray) -> list[tuple[str, int]]:
     """Drawings of each country, the most first; those of no known one are left out."""
     codes, counts = np.unique(column[column != b""], return_counts=True)
     order = np.argsort(-counts, kind="stable")
-    return [(codes[one].decode("ascii", "replace"), int(counts[one])) for one in order]
+    return [(bytes(codes[one]).decode("ascii", "replace"), int(counts[one])) for one in order]
 
 
 def filtered(store: Store, label: int, rows: np.ndarray, rule: Noise) -> dict[str, Any]:

@@ -19,19 +19,20 @@ try:
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from cycler import cycler
+    from matplotlib import colors, pyplot
 except ImportError as error:
     raise UserError("report: needs matplotlib; pip install 'dsnjax[report]'") from error
 
 INK = "#010203"  # stands for the page's text colour until the chart is text
 SERIES = ("#3b82c4", "#d97742", "#4a9d6b", "#a667b8", "#c2a136", "#4aa3a8", "#c0566e", "#7d7f8c")
-STYLE = {
+STYLE: Any = {
     "axes.axisbelow": True,
     "axes.edgecolor": INK,
     "axes.grid": True,
     "axes.labelcolor": INK,
     "axes.labelsize": 8.5,
-    "axes.prop_cycle": matplotlib.cycler(color=SERIES),
+    "axes.prop_cycle": cycler(color=SERIES),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlecolor": INK,
@@ -170,10 +171,10 @@ def confusion(counts: np.ndarray, names: Sequence[str], title: str) -> str:
     with chart(side, side) as (figure, axes):
         # The square root lifts rare mistakes out of the page.
         image = np.zeros((*shares.shape, 4))
-        image[..., :3] = matplotlib.colors.to_rgb(SERIES[0])
+        image[..., :3] = colors.to_rgb(SERIES[0])
         image[..., 3] = np.sqrt(shares)
         wrong = ~np.eye(len(names), dtype=bool)
-        image[wrong, :3] = matplotlib.colors.to_rgb(SERIES[1])
+        image[wrong, :3] = colors.to_rgb(SERIES[1])
         axes.imshow(image, interpolation="nearest")
         axes.grid(visible=False)
         axes.set(xlabel="named", ylabel="drawn")

@@ -17,7 +17,7 @@ from dsnjax import evaluate
 from dsnjax.data import noise
 from dsnjax.data.store import Store
 from dsnjax.errors import UserError
-from dsnjax.report import figures, look, page, statistics, strokes
+from dsnjax.report import curves, figures, look, page, statistics, strokes
 from dsnjax.workdir import Workdir
 
 GROUPS = 8  # confusion groups shown
@@ -54,8 +54,7 @@ class Run:
     @cached_property
     def lines(self) -> list[dict[str, Any]]:
         """metrics.jsonl."""
-        text = (self.workdir.path / "metrics.jsonl").read_text(encoding="utf-8")
-        return [json.loads(line) for line in text.splitlines()]
+        return curves.lines(self.workdir.path)
 
     @cached_property
     def confusion(self) -> np.ndarray:
@@ -119,7 +118,7 @@ def write(paths: Sequence[Path], dest: Path) -> None:
                 "MAP@3",
             )
         ),
-        curves=Markup(curves([(run.name, run.lines) for run in runs])),
+        curves=Markup(curves.chart([(run.name, run.lines) for run in runs])),
         reliability=Markup(
             figures.reliability([(run.name, calibration(run)[0]) for run in runs], "Calibration")
         ),
@@ -159,41 +158,13 @@ def figures_of(run: Run) -> dict[str, Any]:
         "split": run.figures["split"],
         "protocol": run.figures.get("protocol", f"noise filter: {run.config.data.noise.filter}"),
         "step": run.figures["step"],
-        "training_seconds": seconds(run.lines, run.config.data.batch_size),
+        "training_seconds": curves.seconds(run.lines, run.config.data.batch_size),
     }
-
-
-def seconds(lines: Sequence[dict[str, Any]], batch_size: int) -> float | None:
-    """Time of the steps by the rates in metrics.jsonl, without compiling and validating."""
-    total, before = 0.0, 0
-    for line in lines:
-        if rate := line.get("drawings_per_second"):
-            total += (line["step"] - before) * batch_size / rate
-        before = line["step"]
-    return round(total, 1) or None
 
 
 def calibration(run: Run) -> tuple[list[dict[str, float]], float]:
     """See statistics.calibration."""
     return statistics.calibration(run.said["probability"][:, 0], run.hit)
-
-
-def curves(named_lines: Sequence[tuple[str, Sequence[dict[str, Any]]]]) -> str:
-    """Accuracy and loss against steps, training and validation (the paper's Figures 7 and 8)."""
-    panels = []
-    for label, own, held in (
-        ("accuracy", "accuracy", "valid_accuracy"),
-        ("cross entropy", "cross_entropy", "valid_loss"),
-    ):
-        lines = []
-        for name, told in named_lines:
-            for suffix, key in (("", own), (figures.DASHED, held)):
-                pairs = [(line["step"], line[key]) for line in told if key in line]
-                if pairs:
-                    steps, values = zip(*pairs, strict=True)
-                    lines.append((name + suffix, steps, values))
-        panels.append((label, lines))
-    return figures.curves(panels, "Accuracy and loss against steps")
 
 
 def compare(first: Run, other: Run) -> dict[str, Any]:
@@ -204,7 +175,7 @@ def compare(first: Run, other: Run) -> dict[str, Any]:
         .ravel()
         for run in (first, other)
     ]
-    _, one, two = np.intersect1d(*keys, return_indices=True)
+    _, one, two = np.intersect1d(keys[0], keys[1], return_indices=True)
     if not len(one):
         raise UserError(
             f"{first.workdir.path} and {other.workdir.path}: no test drawing in common; "
@@ -322,7 +293,7 @@ def parts(run: Run) -> list[dict[str, Any]]:
     codes, counts = np.unique(store.country[rows], return_counts=True)
     most = [codes[one] for one in np.argsort(-counts, kind="stable") if codes[one]]
     wanted += [
-        (f"from {code.decode('ascii', 'replace')}", store.country[rows] == code)
+        (f"from {bytes(code).decode('ascii', 'replace')}", store.country[rows] == code)
         for code in most[:COUNTRIES]
     ]
     return [
@@ -342,7 +313,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
     counts = run.store.manifest.counts
     made_up = run.config.data.store is None
     libraries = ("dsnjax", "jax", "flax", "optax", "numpy")
-    time = seconds(run.lines, run.config.data.batch_size)
+    time = curves.seconds(run.lines, run.config.data.batch_size)
     return [
         ("work directory", str(run.workdir.path)),
         ("drawings", "made-up ones" if made_up else str(run.store.path)),

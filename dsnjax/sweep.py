@@ -1,0 +1,251 @@
+"""One base config and many overrides in, a work directory for each, one table and a figure out."""
+
+import itertools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field
+from rich.table import Table
+
+from dsnjax import config as schema
+from dsnjax import presets, tracking
+from dsnjax.config import Section
+from dsnjax.errors import Interrupted, UserError
+
+STOPPED = Interrupted.exit_code
+
+
+class Sweep(Section):
+    """A sweep's file: what all runs share, and what each of them changes."""
+
+    base: str = "dsn_small"
+    """A preset or a YAML file that every run starts from."""
+    set: dict[str, Any] = Field(default_factory=dict)
+    """Values that every run has, by dotted name: `run.epochs: 2`."""
+    grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
+    """Values to be combined, every one with every other."""
+    runs: list[dict[str, Any]] = Field(default_factory=list)
+    """Instead of a grid, or each combined with it: the overrides of single runs."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a sweep."""
+
+    name: str
+    overrides: dict[str, Any]
+    config: schema.Config
+
+
+def plan(file: str, common: dict[str, Any]) -> list[Run]:
+    """The runs of a sweep's file, every config checked before the first one starts.
+
+    Args:
+        file: a name among configs/sweeps, or a path.
+        common: values that win over those of the file, such as the store.
+
+    Raises:
+        UserError: no such file; a setting that does not exist, with the nearest; a refused value.
+    """
+    sweep = schema.check(Sweep, schema.load(find(file)))
+    values = schema.load(sweep.base)
+    runs = {}
+    for overrides in _overrides(sweep):
+        merged = dict(values)
+        for path, value in (sweep.set | overrides | common).items():
+            put(merged, path, value)
+        name = named(overrides) or "base"
+        try:
+            runs[name] = Run(name, overrides, schema.check(schema.Config, merged))
+        except UserError as error:
+            raise UserError(f"--config {file}: {error}") from error
+    return list(runs.values())
+
+
+def find(file: str) -> str:
+    """The path of a sweep's file: a name among configs/sweeps, or a path as it is."""
+    if Path(file).suffix:
+        return file
+    known = {path.stem: str(path) for path in (presets.folder() / "sweeps").glob("*.yaml")}
+    if file not in known:
+        raise UserError(f"--config {file}: no such sweep{schema.nearest(file, known)}")
+    return known[file]
+
+
+def put(values: dict[str, Any], path: str, value: Any) -> None:
+    """Sets a dotted name in nested sections, which are copied."""
+    *sections, name = path.split(".")
+    for section in sections:
+        values[section] = dict(values.get(section) or {})
+        values = values[section]
+    values[name] = value
+
+
+def named(overrides: dict[str, Any]) -> str:
+    """A folder's name from what a run changes: `learning_rate=0.003,alpha=0`."""
+    parts = (f"{path.rpartition('.')[2]}={value}" for path, value in overrides.items())
+    return re.sub(r"[^\w=.,+-]+", "_", ",".join(parts))
+
+
+def _overrides(sweep: Sweep) -> Iterator[dict[str, Any]]:
+    combined = itertools.product(*sweep.grid.values())
+    for values, own in itertools.product(combined, sweep.runs or [{}]):
+        yield dict(zip(sweep.grid, values, strict=True)) | own
+
+
+def execute(runs: Sequence[Run], folder: Path, jobs: int, engine: str) -> dict[str, str]:
+    """Trains what is not finished; a run that fails loses no other.
+
+    Each run is a process of its own: `dsnjax train` with a work directory below `folder`.
+
+    Returns:
+        why each failed run failed, by its name.
+
+    Raises:
+        Interrupted: stopped from outside; the same call goes on.
+    """
+    waiting = [run for run in runs if not (folder / run.name / "evaluation.json").is_file()]
+    commands = {run.name: command(run, folder) for run in waiting}
+    codes = _on_ray(commands) if engine == "ray" else here(commands, jobs)
+    if any(code == STOPPED for code, _ in codes.values()):
+        raise Interrupted(f"{folder}: stopped, finished runs are kept; the same command goes on")
+    return {name: said for name, (code, said) in codes.items() if code}
+
+
+def command(run: Run, folder: Path) -> list[str]:
+    """The words that train one run; its config lies beside the work directories."""
+    file = (folder / "configs" / f"{run.name}.yaml").absolute()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    values = run.config.model_dump(mode="json")
+    file.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    workdir = (folder / run.name).absolute()
+    return [
+        *(sys.executable, "-m", "dsnjax.main", "train"),
+        *("--config", str(file), "--workdir", str(workdir)),
+    ]
+
+
+def train(words: Sequence[str]) -> tuple[int, str]:
+    """Runs a command to its end: its exit code and the last line it said."""
+    return _ended(_started(words))
+
+
+def _started(words: Sequence[str]) -> subprocess.Popen:
+    # In a session of its own, so that Ctrl-C reaches it once, from us: a second one is no save.
+    return subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+
+
+def _ended(process: subprocess.Popen) -> tuple[int, str]:
+    said = process.communicate()[0].strip().splitlines()
+    return process.returncode, said[-1] if said else ""
+
+
+def here(commands: dict[str, list[str]], jobs: int) -> dict[str, tuple[int, str]]:
+    """Runs commands, `jobs` at a time, in threads that only wait; stopped, it stops them."""
+    started: list[subprocess.Popen] = []
+
+    def run(words: Sequence[str]) -> tuple[int, str]:
+        started.append(process := _started(words))
+        return _ended(process)
+
+    codes: dict[str, tuple[int, str]] = {}
+    pool = ThreadPoolExecutor(jobs)
+    with _stoppable(), tracking.bar("runs", len(commands)) as bar:
+        try:
+            for name, ended in zip(commands, pool.map(run, commands.values()), strict=True):
+                codes[name] = ended
+                bar.say(f"{name}: {ended[1]}")
+                bar.advance()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in started:
+                if process.poll() is None:
+                    process.terminate()
+            pool.shutdown(wait=True)
+    return codes
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _on_ray(commands: dict[str, list[str]]) -> dict[str, tuple[int, str]]:
+    """Runs commands as tasks of a Ray cluster, whose machines see the same folders."""
+    try:
+        import ray
+    except ImportError as error:
+        raise UserError("sweep: --engine ray needs Ray; pip install 'dsnjax[ray]'") from error
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False, include_dashboard=False)
+    task = ray.remote(train)
+    return dict(
+        zip(commands, ray.get([task.remote(one) for one in commands.values()]), strict=True)
+    )
+
+
+def rows(runs: Sequence[Run], folder: Path, failed: dict[str, str]) -> list[dict[str, Any]]:
+    """The table: each run's overrides and figures, the best MAP@3 first, failed ones last."""
+    changed = list(dict.fromkeys(path for run in runs for path in run.overrides))
+    table = []
+    for run in runs:
+        file = folder / run.name / "evaluation.json"
+        told = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        table.append(
+            {"run": run.name}
+            | {path: run.overrides.get(path) for path in changed}
+            | {name: told.get(name) for name in ("map3", "accuracy", "loss", "drawings", "step")}
+            | {"error": failed.get(run.name)}
+        )
+    return sorted(table, key=lambda row: -(row["map3"] or 0))
+
+
+def figure(runs: Sequence[Run], folder: Path) -> str:
+    """Accuracy and loss of every run against steps, training and validation, as SVG text."""
+    from dsnjax.report import curves, figures
+
+    told = [(run.name, curves.lines(folder / run.name)) for run in runs]
+    return figures.alone(curves.chart([one for one in told if one[1]]))
+
+
+def write(runs: Sequence[Run], folder: Path, failed: dict[str, str]) -> Table:
+    """Writes sweep.csv, sweep.json and sweep.svg; returns the table for a terminal."""
+    from dsnjax.report import page
+
+    table = rows(runs, folder, failed)
+    page.table(folder / "sweep.csv", table)
+    page.whole(folder / "sweep.json", json.dumps(table, indent=1) + "\n")
+    page.whole(folder / "sweep.svg", figure(runs, folder))
+    shown = Table("run", "MAP@3", "accuracy", "loss")
+    for row in table:
+        figures = (row["map3"], row["accuracy"], row["loss"])
+        shown.add_row(row["run"], *("failed" if one is None else f"{one:.4f}" for one in figures))
+    return shown

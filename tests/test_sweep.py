@@ -1,0 +1,95 @@
+import sys
+
+import pytest
+import yaml
+
+from dsnjax import presets, sweep
+from dsnjax.errors import Interrupted, UserError
+
+SWEEPS = sorted((presets.folder() / "sweeps").glob("*.yaml"))
+SAYS = "import sys; print(sys.argv[1]); sys.exit(int(sys.argv[2]))"
+
+
+def written(folder, **values) -> str:
+    file = folder / "sweep.yaml"
+    file.write_text(yaml.safe_dump({"base": "quickstart", **values}))
+    return str(file)
+
+
+@pytest.mark.parametrize("file", SWEEPS, ids=lambda file: file.stem)
+def test_every_sweep_that_ships_is_whole(file):
+    runs = sweep.plan(file.stem, {"data.store": "S"})
+    assert len({run.name for run in runs}) == len(runs) >= 3
+    assert all(str(run.config.data.store) == "S" for run in runs)
+
+
+def test_a_grid_combines_its_values(tmp_path):
+    grid = {"loss.alpha": [0.0, 0.1], "optim.learning_rate": [0.1, 0.2]}
+    runs = sweep.plan(written(tmp_path, grid=grid, set={"run.epochs": 3}), {})
+    assert [run.name for run in runs] == [
+        "alpha=0.0,learning_rate=0.1",
+        "alpha=0.0,learning_rate=0.2",
+        "alpha=0.1,learning_rate=0.1",
+        "alpha=0.1,learning_rate=0.2",
+    ]
+    assert runs[3].config.loss.alpha == 0.1
+    assert {run.config.run.epochs for run in runs} == {3}
+
+
+def test_a_list_names_single_runs(tmp_path):
+    runs = sweep.plan(written(tmp_path, runs=[{"seed": 1}, {"data.image_size": 32}]), {})
+    assert [(run.name, run.config.seed, run.config.data.image_size) for run in runs] == [
+        ("seed=1", 1, 64),
+        ("image_size=32", 0, 32),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"grdi": {}}, "grdi: no such setting; nearest is grid"),
+        ({"grid": {"optim.learning_rat": [1]}}, "nearest is optim.learning_rate"),
+        ({"grid": {"run.epochs": [0]}}, "run.epochs: got 0"),
+    ],
+)
+def test_a_typo_is_answered_before_anything_runs(tmp_path, values, message):
+    with pytest.raises(UserError, match=message):
+        sweep.plan(written(tmp_path, **values), {})
+
+
+def test_an_unknown_sweep_is_answered_with_the_nearest():
+    with pytest.raises(UserError, match="--config lerning_rate: no such sweep; nearest is learn"):
+        sweep.plan("lerning_rate", {})
+
+
+def test_a_run_that_fails_loses_no_other():
+    commands = {name: [sys.executable, "-c", SAYS, name, code] for name, code in FAILING.items()}
+    assert sweep.here(commands, jobs=2) == {"a": (0, "a"), "b": (3, "b"), "c": (0, "c")}
+
+
+FAILING = {"a": "0", "b": "3", "c": "0"}
+
+
+def test_finished_runs_are_skipped_and_a_stop_is_told(tmp_path, monkeypatch):
+    runs = sweep.plan(written(tmp_path, runs=[{"seed": 1}, {"seed": 2}]), {})
+    (tmp_path / "seed=1").mkdir()
+    (tmp_path / "seed=1" / "evaluation.json").write_text("{}")
+    stops = [sys.executable, "-c", SAYS, "stopped", str(sweep.STOPPED)]
+    started = []
+    monkeypatch.setattr(sweep, "command", lambda run, folder: started.append(run.name) or stops)
+    with pytest.raises(Interrupted, match="the same command goes on"):
+        sweep.execute(runs, tmp_path, jobs=1, engine="local")
+    assert started == ["seed=2"]
+
+
+def test_the_table_has_the_best_run_first_and_the_failed_last(tmp_path):
+    runs = sweep.plan(written(tmp_path, runs=[{"seed": seed} for seed in range(3)]), {})
+    for seed, map3 in ((0, 0.5), (2, 0.75)):
+        (tmp_path / f"seed={seed}").mkdir()
+        figures = f'{{"map3": {map3}, "accuracy": 0.5, "loss": 1.0}}'
+        (tmp_path / f"seed={seed}" / "evaluation.json").write_text(figures)
+    sweep.write(runs, tmp_path, {"seed=1": "no disk"})
+    lines = (tmp_path / "sweep.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["run", "seed=2", "seed=0", "seed=1"]
+    assert lines[-1].endswith("no disk")
+    assert (tmp_path / "sweep.svg").read_text().startswith("<svg")
