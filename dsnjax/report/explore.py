@@ -52,7 +52,7 @@ def write(store: Store, dest: Path, rule: Noise, category: str | None = None) ->
         numbers,
         title=f"{store.path.name}: {category or 'drawings'}",
         credit=True,
-        store=store,
+        store=store.path,
         drawings=len(held),
         rows=rows,
         charts=charts(store, held, lengths, counts),

@@ -57,12 +57,12 @@ def test_answers_that_were_never_kept_are_made(pages, trained):
 
 
 def test_a_name_from_data_is_text_and_no_markup(tmp_path):
-    values = {"rows": [{"category": "<script>x</script>", "drawings": 1}], "drawings": 1}
+    medians = dict.fromkeys(("median_points", "median_strokes", "median_entropy", "recognized"))
+    row = {"category": "<script>x</script>", "drawings": 1} | medians
     rest = {key: [] for key in ("countries", "charts", "noise", "styles", "sheet_items")}
-    page.write(
-        "store.html", tmp_path / "a.html", {}, title="<script>y</script>", credit=False,
-        store=None, rule=Noise(), known=0, recognized=0, **values, **rest,
-    )  # fmt: skip
+    about = {"store": tmp_path / "S", "drawings": 1, "rows": [row], "rule": Noise(), "known": 0}
+    about |= {"title": "<script>y</script>", "credit": False, "recognized": 0}
+    page.write("store.html", tmp_path / "a.html", {}, **about, **rest)
     html = (tmp_path / "a.html").read_text()
     assert "<script" not in html
     assert "&lt;script&gt;x" in html
