@@ -75,7 +75,7 @@ def attention(run: Run) -> list[tuple[Markup, str]]:
 
     @jax.jit
     def weigh(batch):
-        return network.apply(state.params, state.statistics, batch, train=False)[0].attention
+        return network.apply(*state.used, batch, train=False)[0].attention
 
     packed = run.store.take(rows[places])
     filled = packed.take(np.resize(np.arange(len(places)), min(BATCH, SHOWN)))
