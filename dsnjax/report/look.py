@@ -1,10 +1,8 @@
 """A trained run and its test drawings in; what it names early, and where it looks, out."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,9 +14,7 @@ from dsnjax import tracking
 from dsnjax.data import batches
 from dsnjax.predict import BATCH, Recognizer
 from dsnjax.report import statistics, strokes
-
-if TYPE_CHECKING:
-    from dsnjax.report.runs import Run
+from dsnjax.report.run import Run
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
 MOST = 2048  # test drawings that are cut off; 0.02 wide intervals, in seconds

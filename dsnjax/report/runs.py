@@ -1,9 +1,7 @@
 """Finished work directories in, one page that shows and compares them out."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,77 +10,16 @@ import numpy as np
 import yaml
 from markupsafe import Markup
 
-from dsnjax import config as schema
-from dsnjax import evaluate
 from dsnjax.data import noise
-from dsnjax.data.store import Store
 from dsnjax.errors import UserError
-from dsnjax.report import curves, figures, look, page, statistics, strokes
-from dsnjax.workdir import Workdir
+from dsnjax.report import curves, figures, look, page, statistics
+from dsnjax.report.run import Run, load
 
 GROUPS = 8  # confusion groups shown
 SHOWN = 8  # drawings in a row of them
 WORST = 24  # most confident mistakes shown
 MOST_NAMED = 60  # categories whose names fit beside a confusion matrix
 COUNTRIES = 12
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run and what it said of every test drawing."""
-
-    name: str
-    workdir: Workdir
-    config: schema.Config
-    store: Store
-    figures: dict[str, Any]
-    """evaluation.json."""
-    said: dict[str, np.ndarray]
-    """predictions.npz: see evaluate.keep."""
-
-    @cached_property
-    def hit(self) -> np.ndarray:
-        """[n] whether the first name was right."""
-        return self.said["rank"] == 0
-
-    @cached_property
-    def score(self) -> np.ndarray:
-        """[n] each drawing's part of MAP@3: 1, 1/2, 1/3 or 0."""
-        rank = self.said["rank"].astype(int)
-        return np.where(rank < 3, 1 / (rank + 1), 0.0)
-
-    @cached_property
-    def lines(self) -> list[dict[str, Any]]:
-        """metrics.jsonl."""
-        return curves.lines(self.workdir.path)
-
-    @cached_property
-    def confusion(self) -> np.ndarray:
-        """[k, k] counts, the label in the row."""
-        return np.array(self.figures["confusion"])
-
-    def drawn(self, places: np.ndarray) -> list[Markup]:
-        """Test drawings, by their place among them, as SVG."""
-        drawings = self.store.take(self.said["row"][places]).unpack()
-        return page.markup(map(strokes.svg, drawings))
-
-
-def load(path: Path) -> Run:
-    """A finished run; evaluated first where it never was, or before answers were kept.
-
-    Raises:
-        CheckpointError: nothing was trained there yet.
-        UserError: its store is gone.
-    """
-    workdir = Workdir(path)
-    config = workdir.config()
-    files = [path / "evaluation.json", path / evaluate.PREDICTIONS]
-    if not all(file.is_file() for file in files):
-        evaluate.evaluate(workdir)
-    with np.load(files[1]) as arrays:
-        said = dict(arrays)
-    told = json.loads(files[0].read_text(encoding="utf-8"))
-    return Run(path.name or str(path), workdir, config, workdir.store(), told, said)
 
 
 def write(paths: Sequence[Path], dest: Path) -> None:

@@ -1,0 +1,74 @@
+"""A work directory in, what its run said of every test drawing out."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from dsnjax import config as schema
+from dsnjax import evaluate
+from dsnjax.data.store import Store
+from dsnjax.report import curves, page, strokes
+from dsnjax.workdir import Workdir
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run and what it said of every test drawing."""
+
+    name: str
+    workdir: Workdir
+    config: schema.Config
+    store: Store
+    figures: dict[str, Any]
+    """evaluation.json."""
+    said: dict[str, np.ndarray]
+    """predictions.npz: see evaluate.keep."""
+
+    @cached_property
+    def hit(self) -> np.ndarray:
+        """[n] whether the first name was right."""
+        return self.said["rank"] == 0
+
+    @cached_property
+    def score(self) -> np.ndarray:
+        """[n] each drawing's part of MAP@3: 1, 1/2, 1/3 or 0."""
+        rank = self.said["rank"].astype(int)
+        return np.where(rank < 3, 1 / (rank + 1), 0.0)
+
+    @cached_property
+    def lines(self) -> list[dict[str, Any]]:
+        """metrics.jsonl."""
+        return curves.lines(self.workdir.path)
+
+    @cached_property
+    def confusion(self) -> np.ndarray:
+        """[k, k] counts, the label in the row."""
+        return np.array(self.figures["confusion"])
+
+    def drawn(self, places: np.ndarray) -> list[Markup]:
+        """Test drawings, by their place among them, as SVG."""
+        drawings = self.store.take(self.said["row"][places]).unpack()
+        return page.markup(map(strokes.svg, drawings))
+
+
+def load(path: Path) -> Run:
+    """A finished run; evaluated first where it never was, or before answers were kept.
+
+    Raises:
+        CheckpointError: nothing was trained there yet.
+        UserError: its store is gone.
+    """
+    workdir = Workdir(path)
+    config = workdir.config()
+    files = [path / "evaluation.json", path / evaluate.PREDICTIONS]
+    if not all(file.is_file() for file in files):
+        evaluate.evaluate(workdir)
+    with np.load(files[1]) as arrays:
+        said = dict(arrays)
+    told = json.loads(files[0].read_text(encoding="utf-8"))
+    return Run(path.name or str(path), workdir, config, workdir.store(), told, said)
