@@ -13,7 +13,8 @@ from dsnjax import config, losses, presets, state
 from dsnjax.models import Output
 
 CATEGORIES = 5
-PRESETS = sorted(path.stem for path in presets.folder().glob("*.yaml"))
+NAMES = sorted(path.stem for path in presets.folder().glob("*.yaml"))
+PRESETS = [name for name in NAMES if "model" in config.load(name)]  # finetune takes another's
 # Every structure once: resnet50, dsn and dsn_plus are parts of those below.
 CASES = [
     "cnn",
