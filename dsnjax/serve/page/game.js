@@ -30,7 +30,7 @@ export class Game {
   }
 
   skip() {
-    this.#end(false);
+    if (!this.pause) this.#end(false);
   }
 
   stop() {

@@ -89,7 +89,7 @@ async function run(place) {
   recognizer = loaded[place];
   at("note").textContent =
     place === "browser"
-      ? "Runs in this browser: your drawing stays with you."
+      ? "Runs in this browser; nothing is sent."
       : model.browser || model.timed
         ? "Runs on the server."
         : "Runs on the server: what runs it in browsers is not installed there.";
@@ -117,7 +117,7 @@ function playing(on) {
 
 function ask(word, round, rounds) {
   pad.clear();
-  at("task").textContent = `Draw ${withArticle(word)}  (${round} of ${rounds})`;
+  at("task").textContent = `Draw ${withArticle(word)} (${round} of ${rounds})`;
   say(`Draw ${withArticle(word)}.`);
 }
 
