@@ -1,0 +1,27 @@
+#!/bin/bash
+# Two machines with eight GPUs each: sbatch docs/launch/slurm.sh
+# One process a machine, all of its GPUs; jax finds the machines by SLURM's own variables.
+#SBATCH --job-name=dsnjax
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=1
+#SBATCH --gpus-per-node=8
+#SBATCH --cpus-per-task=32
+#SBATCH --time=04:00:00
+#SBATCH --requeue
+# SIGTERM a minute before the time is up: the run saves and ends with 75.
+#SBATCH --signal=TERM@60
+
+# Folders that all machines see at these paths.
+STORE=${STORE:-$HOME/quickdraw/store}
+WORKDIR=${WORKDIR:-$HOME/runs/dsn_plus}
+
+# --kill-on-bad-exit: where one process is lost, the others need not wait for it.
+srun --kill-on-bad-exit=1 \
+    dsnjax train --config dsn_plus --data.store "$STORE" --data.batch-size 4096 \
+    --data.threads 8 --workdir "$WORKDIR"
+code=$?
+# 75: stopped or a machine was lost, and everything is saved; the same job goes on from there.
+if [ "$code" = 75 ]; then
+    scontrol requeue "$SLURM_JOB_ID"
+fi
+exit "$code"

@@ -1,0 +1,34 @@
+"""dsnjax with a fault at a chosen moment: FAULT MOMENT COUNT WORDS...
+
+FAULT is kill (as by kill -9) or stop (as by SIGTERM); MOMENT a method of which the COUNT-th call
+meets it: `asked` (between two steps), `_commit` (a checkpoint is being written), `_write` (all of
+it is written but its manifest). A test runs this as a program, and so waits for nothing.
+"""
+
+import os
+import signal
+import sys
+
+from dsnjax import checkpoint, main, stop
+
+HOMES = {"asked": stop.Stop, "_commit": checkpoint.Checkpoints, "_write": checkpoint.Checkpoints}
+
+
+def inject(fault: str, moment: str, count: int) -> None:
+    method, calls = getattr(HOMES[moment], moment), iter(range(1, 1_000_000))
+
+    def faulty(self, *given):
+        if next(calls) == count:
+            if fault == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            self.signals += 1
+        return method(self, *given)
+
+    setattr(HOMES[moment], moment, faulty)
+
+
+if __name__ == "__main__":
+    fault, moment, count, *words = sys.argv[1:]
+    if fault != "none":
+        inject(fault, moment, int(count))
+    sys.exit(main.main(words))

@@ -1,0 +1,75 @@
+"""The launch specs of docs/launch: whole, and running a command that dsnjax knows."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dsnjax import config, main, processes
+from dsnjax.commands import Train
+
+FOLDER = Path(__file__).parents[1] / "docs" / "launch"
+
+
+def spec(name):
+    return yaml.safe_load((FOLDER / name).read_text(encoding="utf-8"))
+
+
+def worker():
+    job = spec("jobset.yaml")["spec"]["replicatedJobs"][0]["template"]["spec"]
+    return job, job["template"]["spec"]["containers"][0]
+
+
+def scripts():
+    return {
+        "slurm.sh": (FOLDER / "slurm.sh").read_text(encoding="utf-8"),
+        "skypilot.yaml": spec("skypilot.yaml")["run"],
+    }
+
+
+def commands():
+    """The words behind dsnjax in every spec."""
+    found = {"jobset.yaml": worker()[1]["command"]}
+    for name, text in scripts().items():
+        (line,) = re.findall(r"(dsnjax train .*)$", text.replace("\\\n", " "), flags=re.M)
+        found[name] = shlex.split(line)
+    return found
+
+
+@pytest.mark.parametrize("name", ["slurm.sh", "jobset.yaml", "skypilot.yaml"])
+def test_a_spec_runs_a_command_that_dsnjax_knows(name):
+    program, command, *words = commands()[name]
+    assert (program, command) == ("dsnjax", "train")
+    found = config.parse(Train, words, main.base(words))
+    assert found.data.batch_size % 16 == 0  # two machines with eight devices
+    assert found.data.store is not None
+
+
+@pytest.mark.parametrize("name", ["slurm.sh", "skypilot.yaml"])
+def test_a_script_is_a_shell_s(name):
+    if not shutil.which("bash"):
+        pytest.skip("no bash on this machine")
+    subprocess.run(["bash", "-n"], input=scripts()[name], text=True, check=True)
+
+
+def test_a_pod_is_told_where_it_stands():
+    job, container = worker()
+    told = {one["name"]: one.get("value", "1") for one in container["env"]}
+    cluster = processes.seen(told)
+    assert cluster is not None
+    assert cluster.count == job["completions"] == job["parallelism"]
+    jobset = spec("jobset.yaml")
+    name = jobset["metadata"]["name"]
+    replicated = jobset["spec"]["replicatedJobs"][0]["name"]
+    assert cluster.address == f"{name}-{replicated}-0-0.{name}:1234"
+
+
+def test_what_another_try_cannot_mend_is_not_tried_again():
+    (rule,) = worker()[0]["podFailurePolicy"]["rules"]
+    assert rule["onExitCodes"]["values"] == [2, 3, 4]
+    assert spec("skypilot.yaml")["resources"]["job_recovery"]["recover_on_exit_codes"] == [75]
+    assert '[ "$code" = 75 ]' in scripts()["slurm.sh"]

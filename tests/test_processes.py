@@ -1,0 +1,232 @@
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dsnjax import processes, stop, train
+from dsnjax.errors import Interrupted, UserError
+from dsnjax.processes import Cluster
+from dsnjax.workdir import Workdir
+
+ROOT = Path(__file__).parents[1]
+SLURM = {
+    "SLURM_JOB_ID": "7",
+    "SLURM_STEP_NODELIST": "node[01-02]",
+    "SLURM_NTASKS": "2",
+    "SLURM_STEP_NUM_NODES": "2",
+    "SLURM_PROCID": "0",
+    "SLURM_LOCALID": "0",
+}
+NAMED = {
+    "JAX_COORDINATOR_ADDRESS": "node01:1234",
+    "JAX_NUM_PROCESSES": "4",
+    "JAX_PROCESS_ID": "3",
+}
+OPEN_MPI = {
+    "OMPI_COMM_WORLD_SIZE": "2",
+    "OMPI_COMM_WORLD_RANK": "1",
+    "OMPI_COMM_WORLD_LOCAL_SIZE": "2",
+}
+INDEXED = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "JOB_COMPLETION_INDEX": "0"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "cluster"),
+    [
+        ({}, None),
+        (NAMED, Cluster("node01:1234", 4, 3)),
+        (NAMED | {"JAX_NUM_PROCESSES": "1", "JAX_PROCESS_ID": "0"}, None),
+        (SLURM, Cluster(method="slurm")),
+        (SLURM | {"SLURM_NTASKS": "1"}, None),
+        (SLURM | {"SLURM_NTASKS": "16"}, Cluster(method="slurm", alone_on_machine=False)),
+        ({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "2"}, None),  # sbatch without srun
+        (
+            OPEN_MPI | {"OMPI_MCA_orte_hnp_uri": "1.0;tcp://10.0.0.1:1"},
+            Cluster(method="ompi", alone_on_machine=False),
+        ),
+        (OPEN_MPI | {"JAX_COORDINATOR_ADDRESS": "a:1"}, Cluster("a:1", 2, 1)),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, None),
+    ],
+)
+def test_a_launcher_is_seen_in_the_environment(environment, cluster):
+    assert processes.seen(environment) == cluster
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"JAX_COORDINATOR_ADDRESS": "a:1"}, "JAX_NUM_PROCESSES=: want a number"),
+        (NAMED | {"JAX_PROCESS_ID": "x"}, "JAX_PROCESS_ID=x: want a number"),
+        (NAMED | {"JAX_PROCESS_ID": "4"}, "JAX_PROCESS_ID=4: want 0 to 3"),
+        (NAMED | {"JAX_COORDINATOR_ADDRESS": "node"}, "ADDRESS=node: want HOST:PORT of process 0"),
+        (OPEN_MPI, "Open MPI 5 does not say where process 0 is; set JAX_COORDINATOR_ADDRESS"),
+        (INDEXED, r"pip install 'jax\[k8s\]', or set JAX_COORDINATOR_ADDRESS"),
+    ],
+)
+def test_half_a_cluster_is_refused_with_what_is_missing(environment, message, monkeypatch):
+    monkeypatch.setattr(processes.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=message):
+        processes.seen(environment)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def test_a_coordinator_that_does_not_answer_is_named_when_the_time_is_up():
+    address = f"127.0.0.1:{free_port()}"
+    with pytest.raises(Interrupted, match=f"process 0 does not answer at {address} for 0 s"):
+        processes._wait_for(address, 0)
+
+
+def test_what_one_process_alone_does_together_is_just_done():
+    assert processes.together(lambda: {"a": 1}) == {"a": 1}
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory, tiny):
+    """Starts processes of one run and gives exit code and standard error of each."""
+    home = tmp_path_factory.mktemp("start")
+    values = tiny.model_dump(mode="json")
+    values["run"]["epochs"] = 1
+    (home / "mine.yaml").write_text(yaml.safe_dump(values))
+
+    def run(workdir, environments, faults=("none asked 0",) * 2):
+        running = [
+            subprocess.Popen(
+                [
+                    *(sys.executable, str(ROOT / "tests" / "faulty.py"), *fault.split()),
+                    *("train", "--config", str(home / "mine.yaml"), "--workdir", str(workdir)),
+                ],
+                cwd=ROOT,
+                env=os.environ
+                | {
+                    "PYTHONPATH": str(ROOT),
+                    "JAX_COMPILATION_CACHE_DIR": str(home / "cache"),
+                    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+                }
+                | environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for environment, fault in zip(environments, faults, strict=False)
+        ]
+        said = [one.communicate()[1] for one in running]
+        return [(one.returncode, err) for one, err in zip(running, said, strict=True)]
+
+    return run
+
+
+def named():
+    """The environments of two processes on this machine."""
+    address = f"127.0.0.1:{free_port()}"
+    return [
+        {
+            "JAX_COORDINATOR_ADDRESS": address,
+            "JAX_NUM_PROCESSES": "2",
+            "JAX_PROCESS_ID": str(index),
+        }
+        for index in range(2)
+    ]
+
+
+def slurm():
+    """The same as SLURM sets them; jax derives the port from the number of the job."""
+    job = next(job for job in range(4096) if _is_free(61440 + job))
+    fake = SLURM | {"SLURM_STEP_NODELIST": "localhost", "SLURM_JOB_ID": str(job)}
+    return [fake | {"SLURM_PROCID": str(index)} for index in range(2)]
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def assert_same_figures(path, other):
+    """The same steps with the same losses and figures, within what adding up in parts changes."""
+    for file in ("metrics.jsonl", "evaluation.json"):
+        found, wanted = (
+            [json.loads(line) for line in _lines(folder / file)] for folder in (path, other)
+        )
+        for one, two in zip(found, wanted, strict=True):
+            for name in ("step", "loss", "valid_loss", "drawings"):
+                if name in one:
+                    assert one[name] == pytest.approx(two[name], rel=1e-4), name
+
+
+def _lines(file):
+    text = file.read_text()
+    return [text] if file.suffix == ".json" else text.splitlines()
+
+
+@pytest.mark.multihost
+@pytest.mark.slow
+@pytest.mark.fault
+def test_two_processes_stop_at_one_step_and_one_goes_on(start, trained, tmp_path):
+    """Only the second is told to stop."""
+    ended = start(tmp_path / "run", named(), ("none asked 0", "stop asked 5"))
+    assert [code for code, _ in ended] == [75, 75]
+    assert "stopped at step 6 of" in ended[0][1]
+    assert ended[1][1] == ""
+    run = Workdir(trained).config()
+    train.train(run, Workdir(tmp_path / "run"))
+    assert_same_figures(tmp_path / "run", trained)
+
+
+@pytest.mark.multihost
+@pytest.mark.slow
+def test_one_process_stops_and_two_of_slurm_go_on(start, trained, tmp_path, monkeypatch):
+    calls = iter(range(10_000))
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(stop.Stop, "asked", lambda self: next(calls) >= 5)
+        train.train(Workdir(trained).config(), Workdir(tmp_path / "run"))
+    assert [code for code, _ in start(tmp_path / "run", slurm())] == [0, 0]
+    assert_same_figures(tmp_path / "run", trained)
+
+
+@pytest.mark.multihost
+@pytest.mark.slow
+@pytest.mark.fault
+@pytest.mark.parametrize("victim", [0, 1])
+def test_who_is_left_ends_with_75_and_says_why(start, tmp_path, victim):
+    faults = ["none asked 0", "none asked 0"]
+    faults[victim] = "kill asked 3"
+    ended = start(tmp_path / "run", named(), faults)
+    assert ended[victim][0] == -9
+    code, said = ended[1 - victim]
+    assert code == 75
+    assert said.splitlines()[-1].startswith("dsnjax: another process was lost")
+    # Of a lost process 0 jax's own runtime speaks as well, before us.
+    assert victim == 0 or said.count("\n") == 1
+
+
+@pytest.mark.multihost
+@pytest.mark.slow
+@pytest.mark.fault
+def test_a_port_that_is_taken_is_said_in_one_line(start, tmp_path):
+    first, _ = named()
+    port = int(first["JAX_COORDINATOR_ADDRESS"].rpartition(":")[2])
+    with socket.create_server(("::", port), family=socket.AF_INET6):
+        ((code, said),) = start(tmp_path / "run", [first])
+    assert (code, said.count("\n")) == (75, 1)
+    assert "is the port taken?" in said
+
+
+@pytest.mark.multihost
+@pytest.mark.slow
+def test_a_mistake_ends_both_processes_alike_and_is_said_once(start, trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    file = tmp_path / "run" / "config.yaml"
+    file.write_text(file.read_text().replace("seed: 0", "seed: 9"))
+    ended = start(tmp_path / "run", named())
+    assert [code for code, _ in ended] == [2, 2]
+    assert [said.count("\n") for _, said in ended] == [1, 0]
+    assert "holds a run with seed=9, not 0" in ended[0][1]
