@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from dsnjax import presets
+from dsnjax import __version__, presets
 from dsnjax.errors import UserError
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -421,6 +421,7 @@ class Config(Section):
 
 
 Schema = TypeVar("Schema", bound=Section)
+WRITTEN_BY = "# Written by dsnjax "
 
 
 def load(name: str) -> dict[str, Any]:
@@ -436,7 +437,9 @@ def load(name: str) -> dict[str, Any]:
             raise UserError(f"--config {name}: no such preset{nearest(name, known)}")
         path = known[name]
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        text = path.read_text(encoding="utf-8")
+        _refuse_newer(path, text)
+        values = yaml.safe_load(text) or {}
     except OSError as error:
         raise UserError(f"--config {path}: {error.strerror}; give a preset or a file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -473,6 +476,23 @@ def over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
             value = over(lower, value)
         merged[name] = value
     return merged
+
+
+def dump(config: "Config") -> str:
+    """A resolved config as YAML, with the version of dsnjax that it was written by."""
+    values = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    return f"{WRITTEN_BY}{__version__}\n{values}"
+
+
+def _refuse_newer(path: Path, text: str) -> None:
+    """Raises UserError for a file of a later version, whose values may mean something else."""
+    line = text.partition("\n")[0]
+    there = line.removeprefix(WRITTEN_BY).strip()
+    if not line.startswith(WRITTEN_BY):
+        return
+    minor, own = ([int(part) for part in re.findall(r"\d+", v)[:2]] for v in (there, __version__))
+    if minor > own:
+        raise UserError(f"{path}: written by dsnjax {there}, this is {__version__}; upgrade it")
 
 
 def check(schema: type[Schema], values: dict[str, Any]) -> Schema:

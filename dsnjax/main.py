@@ -1,5 +1,6 @@
 """argv -> one command; nothing else."""
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,14 @@ import tyro
 from dsnjax import config
 from dsnjax.commands import COMMANDS, Train
 from dsnjax.errors import Interrupted, Trouble, UserError
+
+# What the machine refuses, and the exit code: a disk can be emptied, a permission is a mistake.
+NOT_OURS = {
+    errno.ENOSPC: Interrupted,
+    errno.EDQUOT: Interrupted,
+    errno.EROFS: UserError,
+    errno.EACCES: UserError,
+}
 
 OVERVIEW = """dsnjax: drawings made of strokes in, the name of what is drawn out.
 
@@ -35,6 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `dsnjax predict ... | head` has seen enough
         # What is still in the buffer would raise again when Python closes it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.errno not in NOT_OURS:
+            raise
+        print(f"dsnjax: {error.filename}: {error.strerror}", file=sys.stderr)
+        return NOT_OURS[error.errno].exit_code
     return 0
 
 

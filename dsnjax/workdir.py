@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jax
-import yaml
 from jax.sharding import Mesh
 
 from dsnjax import checkpoint, mesh, optim, processes, state
@@ -114,8 +113,7 @@ class Workdir:
         file = self.path / "config.yaml"
         if not file.exists():
             draft = file.with_suffix(".tmp")
-            text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-            draft.write_text(text, encoding="utf-8")
+            draft.write_text(schema.dump(config), encoding="utf-8")
             draft.replace(file)
         elif (there := self.config().model_copy(update={"mesh": config.mesh})) != config:
             first = next(_differences(there, config))

@@ -1,4 +1,6 @@
 import json
+import shutil
+import subprocess
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +8,7 @@ import numpy as np
 import pytest
 
 from dsnjax import checkpoint, losses
-from dsnjax.errors import CheckpointError, UserError
+from dsnjax.errors import CheckpointError, Interrupted, UserError
 from dsnjax.state import TrainState
 
 
@@ -178,3 +180,28 @@ def test_a_manifest_that_names_only_parameters_is_still_read(folder):
     manifest["parameters"] = {"head/kernel": arrays["head/kernel"]}
     file.write_text(json.dumps(manifest))
     assert newest_step(folder) == 4
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 256 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(folder)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small disk is not allowed here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.fault
+def test_a_full_disk_is_said_and_the_last_good_step_stays(small_disk):
+    noise = jax.random.normal(jax.random.key(0), (200_000,))  # 800 KB that no codec makes smaller
+    big = TrainState(**{**vars(state(2)), "params": {"head/kernel": noise}})
+    saved = checkpoint.Checkpoints(small_disk)
+    saved.save(state(1))
+    saved.save(big)
+    with pytest.raises(Interrupted, match=r"saving a checkpoint failed: .*; step 1 is intact, mak"):
+        saved.check(wait=True)
+    assert list(small_disk.glob("*tmp*")) == []
+    assert newest_step(small_disk) == 1

@@ -158,3 +158,17 @@ def test_a_file_that_is_no_config(tmp_path: Path, text, message):
 )
 def test_protocol_says_what_was_filtered_and_how_it_was_split(values, words):
     assert words in config.check(config.Data, values).protocol()
+
+
+def test_a_file_of_a_newer_dsnjax_is_refused_and_one_of_an_older_is_read(tmp_path: Path):
+    file = tmp_path / "config.yaml"
+    file.write_text("# Written by dsnjax 99.0.1\nseed: 1\nnew_setting: 2\n")
+    with pytest.raises(UserError, match=r"config.yaml: written by dsnjax 99.0.1, this is .*; upgr"):
+        config.load(str(file))
+    file.write_text("# Written by dsnjax 0.0.9\nseed: 1\n")
+    assert config.load(str(file)) == {"seed": 1}
+
+
+def test_what_is_dumped_is_loaded_again(tmp_path: Path):
+    (tmp_path / "config.yaml").write_text(config.dump(Config(seed=3)))
+    assert config.check(Config, config.load(str(tmp_path / "config.yaml"))) == Config(seed=3)

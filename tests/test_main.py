@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +59,28 @@ def test_a_mistake_is_one_line_with_its_exit_code(
     assert (got, out, err.count("\n")) == (code, "", 1)
     assert err.startswith("dsnjax: ")
     assert message in err
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(errno.ENOSPC, 75), (errno.EROFS, 2), (errno.EACCES, 2), (errno.EDQUOT, 75)],
+)
+def test_what_the_machine_refuses_is_one_line(capsys, monkeypatch, number, code):
+    def refuse(words):
+        raise OSError(number, os.strerror(number), "runs/a/config.tmp")
+
+    monkeypatch.setattr(main, "run", refuse)
+    assert say(capsys, "train") == (code, "", f"dsnjax: runs/a/config.tmp: {os.strerror(number)}\n")
+
+
+def test_other_trouble_with_files_is_a_bug_with_its_traceback(monkeypatch):
+    def lose(words):
+        raise FileNotFoundError(errno.ENOENT, "gone", "x")
+
+    monkeypatch.setattr(main, "run", lose)
+    with pytest.raises(FileNotFoundError):
+        main.main(["train"])
 
 
 def test_help_comes_without_jax():
