@@ -104,7 +104,8 @@ def step(found: config.Config) -> Step:
 
     def loss(params):
         output, after = net.apply(params, statistics, batch, train=True, key=jax.random.key(1))
-        total, _ = losses.total(found.loss, output, centers, batch["label"], batch["mask"])
+        rows = losses.rows(batch["label"], batch["mask"], centers)
+        total, _ = losses.total(found.loss, found.loss.alpha, output, centers, rows)
         return total, (output, after)
 
     slope = jax.jit(jax.grad(loss, has_aux=True), compiler_options=QUICK)
