@@ -279,15 +279,16 @@ class Report(Section):
     category: str | None = None
     """Show this category of the store alone."""
     figure: Path | None = None
-    """Instead of a page: write the category's entropy histogram with the filter's cuts, as SVG."""
+    """Instead of a page, write an SVG: of a store the category's entropy histogram with the
+    filter's cuts, of a run its network."""
     noise: config.Noise = config.Noise()
 
     def execute(self) -> None:
         if bool(self.store) == bool(self.workdir):
             raise UserError("report: want either --store S or --workdir W, and one of them")
-        if self.workdir and (self.category or self.figure):
-            raise UserError("report: --category and --figure show a store; give --store S")
-        if self.figure and not self.category:
+        if self.workdir and self.category:
+            raise UserError("report: --category shows a store; give --store S")
+        if self.store and self.figure and not self.category:
             raise UserError("report: --figure shows one category; name it with --category")
         print(self._of_store(self.store) if self.store else self._of_runs())
 
@@ -306,6 +307,9 @@ class Report(Section):
     def _of_runs(self) -> Path:
         from dsnjax.report import runs
 
+        if self.figure:
+            runs.network_figure(self.workdir[0], self.figure)
+            return self.figure
         first = self.workdir[0]
         beside = first.parent / "comparison.html" if self.workdir[1:] else first / "report.html"
         dest = page_path(self.dest or beside)

@@ -155,7 +155,7 @@ def _started(words: Sequence[str]) -> subprocess.Popen:
 
 def _ended(process: subprocess.Popen) -> tuple[int, str]:
     said = process.communicate()[0].strip().splitlines()
-    return process.returncode, said[-1] if said else ""
+    return process.returncode, said[-1].removeprefix("dsnjax: ") if said else ""
 
 
 def here(commands: dict[str, list[str]], jobs: int) -> dict[str, tuple[int, str]]:

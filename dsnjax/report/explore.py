@@ -74,12 +74,9 @@ def entropy_figure(store: Store, category: str, dest: Path, rule: Noise) -> None
     Raises:
         UserError: the store has no such category, or `dest` is no SVG.
     """
-    if dest.suffix != ".svg":
-        raise UserError(f"{dest}: want a file that ends in .svg")
     entropy = store.entropy[store.label == label_of(store, category)]
     cuts = noise.cuts(entropy, rule.low, rule.high)
-    dest.parent.mkdir(parents=True, exist_ok=True)
-    page.whole(dest, figures.alone(figures.entropies(entropy, cuts, f"Entropy of {category}")))
+    figures.write(dest, figures.entropies(entropy, cuts, f"Entropy of {category}"))
 
 
 def label_of(store: Store, category: str) -> int:

@@ -9,6 +9,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,14 @@ def text(figure: Any, name: str) -> str:
 def alone(svg: str) -> str:
     """A chart as a file of its own, which has no page around it: black on white."""
     return svg.replace("<svg ", '<svg style="color: #222; background: #fff" ', 1)
+
+
+def write(path: Path, svg: str) -> None:
+    """Writes a chart as a file. Raises UserError for another ending than .svg."""
+    if path.suffix != ".svg":
+        raise UserError(f"{path}: want a file that ends in .svg")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(alone(svg), encoding="utf-8")
 
 
 def histogram(values: np.ndarray, title: str, label: str, highest: float | None = None) -> str:

@@ -12,8 +12,9 @@ from markupsafe import Markup
 
 from dsnjax.data import noise
 from dsnjax.errors import UserError
-from dsnjax.report import curves, figures, look, page, statistics
+from dsnjax.report import curves, figures, look, network, page, statistics
 from dsnjax.report.run import Run, load
+from dsnjax.workdir import Workdir
 
 GROUPS = 8  # confusion groups shown
 SHOWN = 8  # drawings in a row of them
@@ -62,6 +63,12 @@ def write(paths: Sequence[Path], dest: Path) -> None:
         shares=shares(runs),
         details=[details(run) for run in runs],
     )
+
+
+def network_figure(workdir: Path, dest: Path) -> None:
+    """Writes a run's network as SVG. Raises UserError where `dest` is no SVG."""
+    run = Workdir(workdir)
+    figures.write(dest, network.svg(run.config(), len(run.categories())))
 
 
 def named(runs: list[Run]) -> list[Run]:
@@ -162,6 +169,7 @@ def details(run: Run) -> dict[str, Any]:
         "parts": parts(run),
         "config": yaml.safe_dump(run.config.model_dump(mode="json"), sort_keys=False),
         "facts": facts(run),
+        "network": Markup(network.svg(run.config, len(run.store.categories))),
     }
 
 
