@@ -44,12 +44,19 @@ class Bundle:
     statistics: state.Arrays
 
 
+def is_run(folder: Path) -> bool:
+    """Whether a folder is a work directory."""
+    return (folder / "config.yaml").is_file() or (folder / "checkpoints").is_dir()
+
+
 def from_workdir(workdir: Workdir) -> Bundle:
     """The best checkpoint of a run. Raises CheckpointError where there is none."""
     run = workdir.config()
     network, trained = workdir.restore()
     data = run.data.model_copy(update={"store": None})
-    recipe = Recipe(model=run.model, data=data)
+    recipe = Recipe(
+        model=run.model, data=data, temperature=_temperature(workdir, int(trained.step))
+    )
     return Bundle(recipe, workdir.categories(), network, *trained.used)
 
 
@@ -60,8 +67,15 @@ def find(name: Path | str) -> Bundle:
         UserError: nothing usable lies there. CheckpointError: what lies there is damaged.
     """
     folder = presets.model(name)
-    trained = (folder / "config.yaml").is_file() or (folder / "checkpoints").is_dir()
-    return from_workdir(Workdir(folder)) if trained else read(folder)
+    return from_workdir(Workdir(folder)) if is_run(folder) else read(folder)
+
+
+def _temperature(workdir: Workdir, step: int) -> float:
+    """As fitted when this step was evaluated; 1 before that."""
+    file = workdir.path / "evaluation.json"
+    figures = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    fitted = figures.get("calibration", {}) if figures.get("step") == step else {}
+    return fitted.get("temperature", 1.0)
 
 
 def read(folder: Path) -> Bundle:
@@ -143,10 +157,22 @@ def card(workdir: Workdir, model: Bundle) -> str:
 | accuracy | {figures["accuracy"]:.4f} |
 | measured on | {figures["drawings"]:,} drawings of the {figures["split"]} split |
 | protocol | {data.protocol()} |
+| calibration | {_calibration(figures.get("calibration"))} |
 | hardest | {weak} (MAP@3) |
 
 Use it: `dsnjax predict --model FOLDER drawings.ndjson`.
 
-It always names one of its categories, whatever is drawn, and knows only the ways of drawing
-that its training drawings show.
+It knows only the ways of drawing that its training drawings show. Of anything else it names the
+category that is nearest, however far that is; `--min-probability 0.5` makes it say unknown where
+it is not sure.
 """
+
+
+def _calibration(measured: dict | None) -> str:
+    if not measured:
+        return "not measured"
+    fitted, after, before = (measured[name] for name in ("fitted_on", "error", "error_before"))
+    return (
+        f"temperature {measured['temperature']:.3f}, fitted on {fitted:,} validation drawings; "
+        f"expected calibration error on test drawings {after:.4f}, {before:.4f} without it"
+    )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 from pydantic import Field
 
-from dsnjax import config
+from dsnjax import config, presets
 from dsnjax.config import Count, Section, Share
 from dsnjax.errors import DataError, UserError
 
@@ -193,28 +193,104 @@ class Predict(Section):
     """
 
     files: Files = ("-",)
-    """Files of ndjson, each row with a `drawing`; - or nothing reads standard input."""
+    """Files of drawings: ndjson (simplified or raw), .csv, .bin, .svg, .gz of them; - or nothing
+    reads ndjson from standard input."""
     workdir: Path | None = None
     """Folder of a run."""
     model: Path | None = None
     """Folder made by dsnjax bundle; without either, the model that ships with dsnjax."""
     top: Count = 3
     """How many names for each drawing."""
+    min_probability: Share = 0.0
+    """Where the likeliest name is less probable than this, say "unknown" before it."""
+    fit: bool = False
+    """Scale and simplify every drawing, as training drawings were: for coordinates of any kind."""
+    each_stroke: bool = False
+    """Also say what is named after each stroke."""
+    submission: Path | None = None
+    """Instead: write Kaggle's file, key_id and three words, here."""
+    balanced: bool = False
+    """With --submission: assign categories equally often. Transductive: a drawing's words depend on
+    all the others, and figures compare with no other protocol."""
 
     def execute(self) -> None:
-        if self.workdir and self.model:
-            raise UserError("predict: --workdir and --model are both given; want one")
+        folder = one_model("predict", self.workdir, self.model)
+        if self.balanced and not self.submission:
+            raise UserError("predict: --balanced goes with --submission")
         from dsnjax import predict
 
-        answers = predict.rows(predict.Recognizer(self.workdir or self.model), self.files, self.top)
+        recognizer = predict.Recognizer(folder)
+        if self.submission:
+            from dsnjax import submission
+
+            count = submission.write(
+                recognizer, self.files, self.submission, balanced=self.balanced
+            )
+            how = ", balanced over all of them (transductive)" if self.balanced else ""
+            print(f"{self.submission}: {count:,} drawings{how}")
+            return
+        wanted = predict.Wanted(self.top, self.min_probability, self.fit, self.each_stroke)
         bad = total = 0
-        for total, answer in enumerate(answers, 1):  # noqa: B007
+        for total, answer in enumerate(predict.rows(recognizer, self.files, wanted), 1):  # noqa: B007
             bad += "error" in answer
             print(table_row(answer) if sys.stdout.isatty() else json.dumps(answer))
         if bad:
             print(f"{bad} of {total} rows could not be read", file=sys.stderr)
         if bad and bad == total:
-            raise DataError("predict: no row could be read; want rows with a simplified drawing")
+            raise DataError("predict: no row could be read; want drawings, or --fit for own ones")
+
+
+class Draw(Section):
+    """Draw pictures of drawings: as a network is shown them, or as SVG.
+
+    Example: dsnjax draw drawings.ndjson --to svg --dest pictures
+    """
+
+    files: Files = ("-",)
+    """Files of drawings, as for predict."""
+    to: Literal["png", "svg"] = "png"
+    """png: grey tells the order of strokes, as networks are shown it; svg: black lines."""
+    dest: Path
+    """Folder for a picture of each drawing; or a name that ends in .png, for one sheet of all."""
+    size: Annotated[int, Field(ge=16, le=1024)] = 256
+    """Height and width of a picture in pixels."""
+    fit: bool = False
+    """Scale and simplify every drawing first: for coordinates of any kind."""
+
+    def execute(self) -> None:
+        from dsnjax.draw import draw
+
+        count = draw(self.files, self.dest, self.to, self.size, fit=self.fit)
+        print(f"{self.dest}: {count:,} drawings")
+
+
+class Export(Section):
+    """Write a model for other programs, after comparing what it says with the network.
+
+    Example: dsnjax export --workdir runs/a --to onnx --dest exported
+    """
+
+    workdir: Path | None = None
+    """Folder of a run."""
+    model: Path | None = None
+    """Folder made by dsnjax bundle; without either, the model that ships with dsnjax."""
+    to: Literal["onnx", "stablehlo", "site"] = "onnx"
+    """onnx: for onnxruntime and many others; stablehlo: for jax without dsnjax; site: the page that
+    draws and names in a browser, for any static host."""
+    dest: Path
+    """Folder to write model.onnx or model.stablehlo, and model.json, into; or the page."""
+    precision: Literal["float32", "float16", "int8"] = "float32"
+    """How weights of an ONNX model are stored; it computes in float32 always."""
+
+    def execute(self) -> None:
+        from dsnjax.export.run import export
+
+        folder = one_model("export", self.workdir, self.model) or presets.PRETRAINED
+        path, parity = export(folder, self.to, self.dest, self.precision)
+        files = path.rglob("*") if path.is_dir() else [path]
+        size = sum(file.stat().st_size for file in files)
+        print(f"{path}: {size / 2**20:.2f} MiB")
+        print(parity)
 
 
 class Serve(Section):
@@ -235,8 +311,7 @@ class Serve(Section):
     """Folder for drawings that people save under a new name on the page; none keeps none."""
 
     def execute(self) -> None:
-        if self.workdir and self.model:
-            raise UserError("serve: --workdir and --model are both given; want one")
+        folder = one_model("serve", self.workdir, self.model)
         try:
             from dsnjax.serve import app, run
         except ModuleNotFoundError as error:
@@ -244,7 +319,7 @@ class Serve(Section):
                 f"serve needs {error.name}, which is not installed: pip install 'dsnjax[serve]'"
             ) from error
         options = app.Options(collect=self.collect)
-        run.serve(self.workdir or self.model, self.host, self.port, options)
+        run.serve(folder, self.host, self.port, options)
 
 
 class Runtime(Section):
@@ -355,6 +430,8 @@ COMMANDS = {
     "evaluate": Evaluate,
     "bundle": Bundle,
     "predict": Predict,
+    "draw": Draw,
+    "export": Export,
     "serve": Serve,
     "runtime": Runtime,
     "report": Report,
@@ -375,6 +452,13 @@ def headline(figures: dict[str, Any], workdir: Path) -> str:
         f"{figures['split']}: MAP@3 {figures['map3']:.4f}, accuracy {figures['accuracy']:.4f}, "
         f"{figures['drawings']:,} drawings, step {figures['step']} ({workdir}/evaluation.json)"
     )
+
+
+def one_model(command: str, workdir: Path | None, model: Path | None) -> Path | None:
+    """The folder that is meant; None where neither is named."""
+    if workdir and model:
+        raise UserError(f"{command}: --workdir and --model are both given; want one")
+    return workdir or model
 
 
 def table_row(answer: dict[str, Any]) -> str:

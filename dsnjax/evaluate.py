@@ -10,8 +10,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from dsnjax import calibration, mesh, metrics, processes, tracking
 from dsnjax import config as schema
-from dsnjax import mesh, metrics, processes, tracking
 from dsnjax.data import batches
 from dsnjax.data.store import Store
 from dsnjax.errors import UserError
@@ -78,7 +78,8 @@ def evaluate(workdir: Workdir, *, split: str = "test", stop: Stop | None = None)
         stop: asked before each batch.
 
     Returns:
-        what metrics.summary gives, and `step`, `split`, `noise_filter` and `protocol`.
+        what metrics.summary gives, and `step`, `split`, `noise_filter`, `protocol` and, of the
+        test split, `calibration`.
 
     Raises:
         CheckpointError: nothing was trained there yet.
@@ -100,10 +101,48 @@ def evaluate(workdir: Workdir, *, split: str = "test", stop: Stop | None = None)
     figures = metrics.summary(added, store.categories)
     figures |= {"step": int(state.step), "split": split, "noise_filter": config.data.noise.filter}
     figures["protocol"] = config.data.protocol()
+    if split == "test":
+        figures["calibration"] = calibrate(network, state, store, config.data, devices)
     if split == "test" and processes.first():
         keep(workdir.path / PREDICTIONS, store, rows, said)
         write(workdir.path / "evaluation.json", figures)
     return figures
+
+
+def calibrate(
+    network: Network, state: TrainState, store: Store, data: schema.Data, devices: Mesh
+) -> dict[str, float]:
+    """The temperature fitted on the validation split, and what it does to the test split.
+
+    Returns:
+        `temperature`, `fitted_on` (drawings), and `error_before` and `error`, the expected
+        calibration error of test drawings without and with it.
+    """
+    step = jax.jit(
+        lambda params, statistics, batch: (
+            network.apply(params, statistics, batch, train=False)[0].logits
+        ),
+        out_shardings=mesh.replicated(devices),
+    )
+    members, found = batches.rows(store, data), {}
+    for split in ("valid", "test"):
+        rows = members[split][: calibration.MOST]
+        batched, _ = held_out(store, rows, data, devices)
+        parts = [np.asarray(step(*state.used, batch)) for batch in batched]
+        logits = np.concatenate(parts)[: len(rows)] if parts else np.zeros((0, network.categories))
+        found[split] = logits, store.label[rows].astype(int)
+    (logits, label), test = found["valid"], found["test"]
+    fitted = calibration.temperature(logits, label)
+    errors = [
+        round(calibration.error(calibration.softmax(test[0] / one), test[1]), 4)
+        for one in (1.0, fitted)
+    ]
+    return {
+        "temperature": fitted,
+        "fitted_on": len(label),
+        "error_before": errors[0],
+        "error": errors[1],
+    }
 
 
 def write(path: Path, figures: dict[str, Any]) -> None:

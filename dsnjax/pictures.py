@@ -1,4 +1,4 @@
-"""Images of drawings and their captions in, one PNG to look at out."""
+"""Drawings or their images in, pictures to look at out: a contact sheet as PNG, or SVG."""
 
 import math
 from collections.abc import Sequence
@@ -31,3 +31,25 @@ def sheet(images: np.ndarray, captions: Sequence[str], path: Path, columns: int 
         left = column * across + (across - LETTER * len(caption)) // 2
         pen.text((left, (row + 1) * down - LINE), caption, fill=160)
     page.save(path)
+
+
+def svg(drawing: Sequence[Sequence], size: int, thickness: float) -> str:
+    """A drawing of 0..255 as an SVG picture, one path a stroke, black on nothing.
+
+    Args:
+        size: height and width in pixels.
+        thickness: of a stroke, in pixels.
+    """
+    wide = thickness * 255 / max(size - thickness, 1)
+    lines = [
+        f'<path d="M{"L".join(f"{x:g} {y:g}" for x, y in zip(*stroke[:2], strict=True))}"/>'
+        for stroke in drawing
+    ]
+    box = f"{-wide / 2:g} {-wide / 2:g} {255 + wide:g} {255 + wide:g}"
+    form = f'fill="none" stroke="black" stroke-width="{wide:g}"'
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" width="{size}" height="{size}">\n'
+        f'<g {form} stroke-linecap="round" stroke-linejoin="round">\n'
+        + "\n".join(lines)
+        + "\n</g>\n</svg>\n"
+    )

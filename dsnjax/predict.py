@@ -1,7 +1,9 @@
 """Drawings in, the names of what is drawn and their probabilities out."""
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import raster
 from dsnjax import bundle
 from dsnjax.data import formats
 from dsnjax.data.inputs import inputs
-from dsnjax.naming import Naming
+from dsnjax.naming import Naming, unfinished
 
 BATCH = 256
 
@@ -53,21 +55,78 @@ class Recognizer(Naming):
         return np.concatenate(parts) if parts else np.zeros((0, len(self.categories)), np.float32)
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked of every row: see Naming.predict.
+
+    each_stroke: also what is named after each stroke but the last, made to fit as a whole drawing.
+    """
+
+    top: int = 3
+    min_probability: float = 0.0
+    fit: bool = False
+    each_stroke: bool = False
+
+
 def rows(
-    recognizer: Recognizer, files: Iterable[Path | str], top: int = 3
+    recognizer: Recognizer, files: Iterable[Path | str], wanted: Wanted = Wanted()
 ) -> Iterator[dict[str, Any]]:
-    """One answer for every row of some ndjson files (`-`: standard input), in input order.
+    """One answer for every row of some files (`-`: standard input), in input order.
 
     Yields:
-        `key_id` (None where a row has none) and `top`; for a row that cannot be used, `top` is
-        empty and `error` says why and where.
+        `key_id` (None where a row has none) and `top`, with `each_stroke` also `strokes`, the `top`
+        after each stroke; for a row that cannot be used, `top` is empty and `error` says why and
+        where.
     """
-    read = formats.read(files)
-    while chunk := list(islice(read, BATCH)):
-        drawings = [row for row in chunk if isinstance(row, formats.Drawing)]
-        named = iter(recognizer.predict([row.drawing for row in drawings], top))
+    for chunk in chunks(recognizer, files, fit=wanted.fit):
+        parts = [_parts(row, wanted) for row in chunk if isinstance(row, formats.Drawing)]
+        flat = [drawing for part in parts for drawing in part]
+        named = iter(recognizer.predict(flat, wanted.top, min_probability=wanted.min_probability))
+        counts = iter(map(len, parts))
         for row in chunk:
             if isinstance(row, formats.Drawing):
-                yield {"key_id": str(row.key_id) if row.key_id else None, "top": next(named)}
+                after = list(islice(named, next(counts)))
+                answer = {"key_id": str(row.key_id) if row.key_id else None, "top": after[-1]}
+                yield answer | ({"strokes": after} if wanted.each_stroke else {})
             else:
                 yield {"key_id": None, "top": [], "error": str(row)}
+
+
+def chunks(
+    recognizer: Recognizer, files: Iterable[Path | str], *, fit: bool = False
+) -> Iterator[list[formats.Drawing | formats.Reject]]:
+    """The rows of some files, read ahead in a thread; few at first, so that answers come soon."""
+    timed = set(recognizer.bundle.recipe.data.levels) != {"order"}
+    read = (
+        _untimed(row, number) if timed and isinstance(row, formats.Drawing) else row
+        for number, row in enumerate(formats.read(files, fit=fit), 1)
+    )
+    sizes = chain([16, 64], repeat(BATCH))
+    with ThreadPoolExecutor(1) as pool:
+
+        def following() -> Future:
+            return pool.submit(lambda count: list(islice(read, count)), next(sizes))
+
+        ahead = following()
+        while chunk := ahead.result():
+            ahead = following()
+            yield chunk
+
+
+def _untimed(row: formats.Drawing, number: int) -> formats.Drawing | formats.Reject:
+    """The row; where it has no times and the network is shown them, why it cannot be named."""
+    if row.times:
+        return row
+    return formats.Reject("times", "row", number, "$.drawing", "this network is shown times")
+
+
+def _parts(row: formats.Drawing, wanted: Wanted) -> list[Sequence]:
+    """The drawing after each stroke, or only the whole one; with times where it has them."""
+    whole: list[Sequence] = [*row.drawing]
+    if row.times:
+        whole = [(*stroke, ts) for stroke, ts in zip(whole, row.times, strict=True)]
+    if not wanted.each_stroke:
+        return [whole]
+    timed = row.times is not None
+    before = (raster.simplify(part, times=timed) for part in unfinished(whole)[:-1])
+    return [*before, whole]

@@ -60,3 +60,24 @@ def test_weights_of_other_categories_are_refused(tmp_path):
     (tmp_path / "categories.txt").write_text("cat\ndog\n")
     with pytest.raises(CheckpointError, match=r"for 40 categories, but categories.txt names 2"):
         bundle.read(tmp_path)
+
+
+def test_a_bundle_has_the_temperature_that_was_fitted_on_validation(trained, tmp_path):
+    workdir = Workdir(trained)
+    fitted = json.loads((trained / "evaluation.json").read_text())["calibration"]
+    model = bundle.from_workdir(workdir)
+    assert fitted["fitted_on"] > 0
+    assert model.recipe.temperature == fitted["temperature"] != 1
+    bundle.write(model, tmp_path / "model", bundle.card(workdir, model))
+    assert bundle.read(tmp_path / "model").recipe.temperature == fitted["temperature"]
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert f"temperature {fitted['temperature']:.3f}, fitted on {fitted['fitted_on']:,}" in card
+
+
+def test_a_bundle_from_before_there_were_temperatures_has_none(trained, tmp_path):
+    bundle.write(bundle.from_workdir(Workdir(trained)), tmp_path / "model", "")
+    recipe = tmp_path / "model" / "config.json"
+    values = json.loads(recipe.read_text())
+    del values["temperature"]
+    recipe.write_text(json.dumps(values))
+    assert bundle.read(tmp_path / "model").recipe.temperature == 1

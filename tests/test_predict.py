@@ -1,13 +1,18 @@
+import gzip
 import io
 import json
 import re
 import shutil
+import struct
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import raster
-from dsnjax import predict
+from dsnjax import pictures, predict
+from dsnjax.data import formats
 from dsnjax.errors import UserError
 
 CAT = [[[0, 100, 255], [0, 30, 255]], [[7, 9], [3, 200]]]
@@ -62,6 +67,62 @@ def test_every_row_is_answered_in_order_also_a_bad_one(recognizer, tmp_path, mon
     stdin = io.TextIOWrapper(io.BytesIO(rows[0].encode()))
     monkeypatch.setattr("sys.stdin", stdin)
     assert list(predict.rows(recognizer, ["-"])) == found[:1]
+
+
+def test_files_of_every_form_name_the_same_drawing_alike(recognizer, tmp_path):
+    strokes = json.dumps(CAT)
+    timed = [[xs, ys, [*range(len(xs))]] for xs, ys in CAT]
+    (tmp_path / "a.ndjson.gz").write_bytes(gzip.compress(f'{{"drawing": {strokes}}}'.encode()))
+    (tmp_path / "test.csv").write_text(f'key_id,countrycode,drawing\n9,DE,"{strokes}"\n')
+    train = f'DE,"{strokes}",9,True,2017-01-01 00:00:00,cat\n'
+    (tmp_path / "train.csv").write_text(
+        f"countrycode,drawing,key_id,recognized,timestamp,word\n{train}"
+    )
+    (tmp_path / "raw.ndjson").write_text(json.dumps({"drawing": timed}))
+    body = b"".join(bytes([len(xs), 0, *xs, *ys]) for xs, ys in CAT)
+    (tmp_path / "a.bin").write_bytes(struct.pack("<Q2sBIH", 9, b"DE", 1, 0, 2) + body)
+    (tmp_path / "a.svg").write_text(pictures.svg(CAT, 96, 2))
+    names = ("a.ndjson.gz", "test.csv", "train.csv", "a.bin", "raw.ndjson", "a.svg")
+    found = list(predict.rows(recognizer, [tmp_path / name for name in names]))
+    assert [one["key_id"] for one in found] == [None, "9", "9", "9", None, None]
+    assert len({json.dumps(one["top"]) for one in found[:4]}) == 1
+    assert len({json.dumps(one["top"]) for one in found[4:]}) == 1  # both simplified anew
+
+
+def test_own_coordinates_are_named_as_the_drawing_made_to_fit(recognizer):
+    far = [[[1000 + 3 * x for x in xs], [3 * y - 500 for y in ys]] for xs, ys in CAT]
+    with pytest.raises(UserError, match=r"coordinates from -500 to 1765; want 0 to 255, or fit"):
+        recognizer.predict([far])
+    assert recognizer.predict([far], fit=True) == recognizer.predict([CAT], fit=True)
+
+
+def test_what_it_is_not_sure_of_is_unknown(recognizer):
+    (sure,) = recognizer.predict([CAT], min_probability=0)
+    (unsure,) = recognizer.predict([CAT], min_probability=1)
+    assert unsure == [{"category": "unknown", "probability": sure[0]["probability"]}, *sure]
+
+
+def test_an_unfinished_drawing_is_named_after_each_stroke(recognizer, tmp_path):
+    (tmp_path / "a.ndjson").write_text(json.dumps({"drawing": CAT}))
+    (found,) = predict.rows(recognizer, [tmp_path / "a.ndjson"], predict.Wanted(each_stroke=True))
+    assert len(found["strokes"]) == 2
+    assert found["strokes"][-1] == found["top"] == recognizer.predict([CAT])[0]
+    assert found["strokes"][0] == recognizer.predict_strokes(CAT)[0]
+
+
+@settings(max_examples=30)
+@given(st.binary(max_size=60))
+def test_any_bytes_are_answered(recognizer, tmp_path_factory, text):
+    file = tmp_path_factory.mktemp("any") / "a.ndjson"
+    file.write_bytes(text + b"\n" + json.dumps({"drawing": CAT}).encode())
+    *others, last = predict.rows(recognizer, [file])
+    assert all(one["error"] for one in others)
+    assert last["top"]
+
+
+def test_a_network_that_is_shown_times_says_which_row_has_none():
+    row = formats.Drawing([([1], [2])])
+    assert str(predict._untimed(row, 7)).startswith("row:7: times")
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):

@@ -1,15 +1,16 @@
 """Files of drawings -> one Drawing or one Reject for every row, in input order.
 
-Three forms of the same thing, told apart by the end of the name (`.gz` after it is fine):
+Four forms of the same thing, told apart by the end of the name (`.gz` after it is fine):
 
 - `.ndjson`, and whatever has no other form's name: a JSON object a line, simplified or raw
   (https://github.com/googlecreativelab/quickdraw-dataset#the-raw-moderated-dataset);
 - `.csv`: Kaggle's, with a header and the strokes as JSON in quotes
   (https://www.kaggle.com/competitions/quickdraw-doodle-recognition/data);
 - `.bin`: the official binary records
-  (https://github.com/googlecreativelab/quickdraw-dataset/blob/master/examples/binary_file_parser.py).
+  (https://github.com/googlecreativelab/quickdraw-dataset/blob/master/examples/binary_file_parser.py);
+- `.svg`: one drawing, its paths and lines (see dsnjax.data.svg).
 
-Only the drawing must be there. Raw strokes are simplified as Google did it.
+Only the drawing must be there. Raw strokes, and those of an SVG, are simplified as Google did it.
 """
 
 import csv
@@ -26,6 +27,7 @@ from typing import Annotated, BinaryIO
 import msgspec
 
 import raster
+from dsnjax.data import svg
 from dsnjax.errors import DataError
 
 MAX_STROKE = 65_535  # points
@@ -43,6 +45,7 @@ REASONS = {
     "number": "a number that is not finite, or far too large",
     "range": "a coordinate outside 0..255",
     "shape": "a stroke's lists differ in number or length",
+    "svg": "no SVG, or a path that cannot be read",
     "empty": "no stroke, or a stroke without points",
     "stroke_too_long": f"a stroke of more than {MAX_STROKE:,} points",
     "times": "no times, where they were asked for",
@@ -108,6 +111,9 @@ class _RowError(Exception):
     """(reason, path, message) of a row whose values are of the right types, but no drawing."""
 
 
+Found = tuple[_Known, list[Stroke], list[list[float]] | None, bool]
+"""A row, its strokes, their times, and whether those go back."""
+
 _decode = msgspec.json.Decoder(_Row).decode
 _decode_raw = msgspec.json.Decoder(_RawRow).decode
 _KNOWN = _Known.__struct_fields__
@@ -118,7 +124,7 @@ def read(paths: Iterable[str | Path], *, fit: bool = False) -> Iterator[Drawing 
     """Every row of the files, one after the other; `-` is standard input, as ndjson.
 
     Args:
-        fit: scale strokes of [xs, ys] that are not whole numbers of 0..255, as raw ones are.
+        fit: scale and simplify every drawing, as raw ones are, whatever its coordinates.
 
     Raises:
         DataError: a compressed file is damaged; a .csv has no column of drawings.
@@ -183,6 +189,9 @@ def rows(source: Source, *, fit: bool = False) -> Iterator[Drawing | Reject]:
     if suffix == ".bin":
         yield from _binary(source)
         return
+    if suffix == ".svg":
+        yield _svg(source)
+        return
     for row in _csv(source) if suffix == ".csv" else source.lines():
         if isinstance(row, Reject):
             yield row
@@ -195,15 +204,7 @@ def parse_row(row: bytes, *, file: str = "", line: int = 1, fit: bool = False) -
     try:
         if len(row) > MAX_LINE:
             raise _RowError("line_too_long", "$", f"want at most {MAX_LINE} bytes")
-        try:
-            found, times, backwards = _decode(row), None, False
-        except msgspec.ValidationError:
-            if not (raw := _raw(row, fit)):
-                raise
-            found, drawing, times, backwards = raw
-        else:
-            drawing = found.drawing
-            _check(drawing)
+        found, drawing, times, backwards = _read(row, fit)
         key_id = _number(found.key_id)
     except (_RowError, msgspec.DecodeError, UnicodeDecodeError) as error:
         reason, path, message = error.args if isinstance(error, _RowError) else _why(error, row)
@@ -212,9 +213,21 @@ def parse_row(row: bytes, *, file: str = "", line: int = 1, fit: bool = False) -
     return Drawing(drawing, *about, times, backwards)
 
 
-def _raw(
-    row: bytes, fit: bool
-) -> tuple[_RawRow, list[Stroke], list[list[float]] | None, bool] | None:
+def _read(row: bytes, fit: bool) -> Found:
+    """A row of either kind, checked; a raw one simplified."""
+    if fit and (raw := _raw(row, fit)):
+        return raw
+    try:
+        found = _decode(row)
+    except msgspec.ValidationError:
+        if not (raw := _raw(row, fit)):
+            raise
+        return raw
+    _check(found.drawing)
+    return found, found.drawing, None, False
+
+
+def _raw(row: bytes, fit: bool) -> Found | None:
     """A raw row, its strokes simplified, their times and whether they go back; None for others."""
     found = _decode_raw(row)
     lists = {len(stroke) for stroke in found.drawing}
@@ -279,6 +292,18 @@ def _as_json(cells: dict[str, str]) -> bytes:
         fields["recognized"] = truth.get(said.lower(), said)
     strokes = msgspec.Raw(cells["drawing"].encode() or b"null")
     return msgspec.json.encode(fields | {"drawing": strokes})
+
+
+def _svg(source: Source) -> Drawing | Reject:
+    """The one drawing of a picture."""
+    text, source.number = source.take(MAX_LINE + 1), 1
+    try:
+        if len(text) > MAX_LINE:
+            raise ValueError(f"more than {MAX_LINE >> 20} MiB")
+        row = msgspec.json.encode({"drawing": svg.strokes(text)})
+    except (ValueError, OverflowError) as error:
+        return Reject("svg", source.file, 1, "$", str(error))
+    return parse_row(row, file=source.file, fit=True)
 
 
 def _binary(source: Source) -> Iterator[Drawing | Reject]:

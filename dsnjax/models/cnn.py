@@ -41,5 +41,5 @@ class CNN(nnx.Module):
             x = nnx.relu(convolution(x))
             x = max_pool(x) if pooled else x
         if self.dense:
-            return nnx.relu(self.dense(x.reshape(len(x), 1, -1)))
-        return x.reshape(len(x), -1, self.features)
+            return nnx.relu(self.dense(x.reshape(x.shape[0], 1, -1)))
+        return x.reshape(x.shape[0], -1, self.features)

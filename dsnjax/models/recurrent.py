@@ -45,7 +45,7 @@ class Recurrent(nnx.Module):
         gates = [(way @ kernel[k] + bias[k]).swapaxes(0, 1) for k, (way, _) in enumerate(ways)]
         real = [seen.T[..., None] for _, seen in ways]  # [t, b, 1]
         # float32 in every network: a sum over many steps in bfloat16 loses the small ones.
-        start = (jnp.zeros((len(x), self.hidden)),) * self.carried
+        start = (jnp.zeros((x.shape[0], self.hidden)),) * self.carried
 
         def advance(carries, inputs):
             # One scan with a product for each direction: XLA's CPU backend has a fast path for

@@ -141,7 +141,7 @@ class ResNet(nnx.Module):
             # Kept for the backward pass is then what enters a block, and the rest made again.
             step = nnx.remat(_through, static_argnums=2) if self.remat else _through
             x = step(block, x, train)
-        return x.reshape(len(x), -1, self.features)
+        return x.reshape(x.shape[0], -1, self.features)
 
 
 def _through(block: Light | Basic | Bottleneck, x: Array, train: bool) -> Array:

@@ -158,7 +158,8 @@ def test_own_drawing_of_any_size_fits_if_asked_to():
     assert isinstance(formats.parse_row(own), formats.Reject)
     found = formats.parse_row(own, fit=True)
     assert isinstance(found, formats.Drawing) and max(found.drawing[0][1]) >= 254
-    assert formats.parse_row(CAT, fit=True) == formats.parse_row(CAT)
+    small = formats.parse_row(row([[[10, 20], [10, 20]]]), fit=True)
+    assert isinstance(small, formats.Drawing) and small.drawing == [([0, 255], [0, 255])]
 
 
 HEADER = "countrycode,drawing,key_id,recognized,timestamp,word\n"

@@ -1,0 +1,122 @@
+"""A bundle and its export in, how far they say the same of drawings out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import raster
+from dsnjax import bundle, state
+from dsnjax.data import batches, synthetic
+from dsnjax.data.inputs import inputs
+from dsnjax.data.store import Store
+from dsnjax.errors import Trouble, UserError
+from dsnjax.workdir import Workdir
+
+DRAWINGS = 1000
+BATCH = 50
+LARGEST = {"float32": 1e-3}
+"""Largest difference of a logit that is let pass. Other precisions are held to MAP@3."""
+LOSS = 0.01
+"""Largest fall of MAP@3 that is let pass."""
+
+
+@dataclass(frozen=True)
+class Drawings:
+    """Drawings to compare on, and where they come from. label [b] is None where none is known."""
+
+    packed: raster.Packed
+    label: np.ndarray | None
+    source: str
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What a comparison found: of logits the largest difference, and MAP@3 before and after."""
+
+    drawings: Drawings
+    difference: float
+    before: float
+    after: float
+
+    def __str__(self) -> str:
+        against = "" if self.drawings.label is not None else " (against the network's first guess)"
+        return (
+            f"parity: {len(self.drawings.packed):,} {self.drawings.source}, largest difference of "
+            f"a logit {self.difference:.2g}, MAP@3 {self.before:.4f} -> {self.after:.4f}{against}"
+        )
+
+    def check(self, precision: str) -> None:
+        """Raises Trouble where the export says something else than the network."""
+        far = not self.difference <= LARGEST.get(precision, np.inf)
+        if far or self.before - self.after > LOSS:
+            raise Trouble(
+                f"{self}; want at most {LARGEST.get(precision, np.inf):g} and {LOSS:g} of MAP@3 "
+                f"for {precision}; nothing was written"
+            )
+
+
+def drawings(workdir: Workdir | None) -> Drawings:
+    """Test drawings of the run's store where it is there, else made-up ones."""
+    if workdir is not None:
+        try:
+            store, data = workdir.store(), workdir.config().data
+        except UserError:  # trained elsewhere: the drawings are not here
+            return made_up()
+        return of_store(store, batches.rows(store, data)["test"], data.store is not None)
+    return made_up()
+
+
+def of_store(store: Store, rows: np.ndarray, real: bool) -> Drawings:
+    """Drawings of a store, spread evenly over its rows, with their labels."""
+    rows = rows[:: max(1, len(rows) // DRAWINGS)][:DRAWINGS]
+    kind = "drawings of the run's test split" if real else "made-up drawings of the test split"
+    return Drawings(store.take(rows), store.label[rows].astype(int), kind)
+
+
+def made_up() -> Drawings:
+    """Drawings of dsnjax's own categories, which the network may not know."""
+    each = DRAWINGS // len(synthetic.categories())
+    found = [
+        # Evenly in time, for networks that are shown it.
+        [[xs, ys, list(range(20 * at, 20 * at + len(xs)))] for at, (xs, ys) in enumerate(strokes)]
+        for strokes in (row["drawing"] for row in synthetic.drawings(each, seed=1))
+    ]
+    return Drawings(raster.pack(found), None, "made-up drawings")
+
+
+def compare(
+    model: bundle.Bundle, run: Callable[[raster.Packed], np.ndarray], drawings: Drawings
+) -> Parity:
+    """Compares logits [b, k] of `run` with those of the network, computed in float32."""
+    expected, found = logits(model, drawings.packed), run(drawings.packed)
+    label = expected.argmax(axis=1) if drawings.label is None else drawings.label
+    difference = float(np.abs(expected - found).max())  # NaN where either has one
+    return Parity(drawings, difference, map3(expected, label), map3(found, label))
+
+
+def logits(model: bundle.Bundle, packed: raster.Packed) -> np.ndarray:
+    """What the network itself says, float32 [b, k], computed in float32."""
+    recipe = model.recipe
+    exact = recipe.model.model_copy(update={"dtype": "float32"})
+    network = state.network(exact, recipe.data, len(model.categories))
+
+    @jax.jit
+    def said(batch):
+        output, _ = network.apply(model.params, model.statistics, batch, train=False)
+        return output.logits
+
+    parts = []
+    for start in range(0, len(packed), BATCH):
+        rows = np.arange(start, start + BATCH).clip(max=len(packed) - 1)
+        batch = jax.tree.map(jnp.asarray, inputs(packed.take(rows), recipe.data))
+        parts.append(np.asarray(said(batch)))
+    return np.concatenate(parts)[: len(packed)]
+
+
+def map3(logits: np.ndarray, label: np.ndarray) -> float:
+    """Mean average precision at 3."""
+    best = np.argsort(-logits, axis=1, kind="stable")[:, :3]
+    return float(((best == label[:, None]) @ (1 / np.arange(1, best.shape[1] + 1))).mean())

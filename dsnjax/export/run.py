@@ -1,0 +1,65 @@
+"""A model and a kind of export in, a folder of files out, compared before they are written."""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from dsnjax import bundle
+from dsnjax.data import files
+from dsnjax.errors import UserError
+from dsnjax.export import onnx, parity, stablehlo
+from dsnjax.export.about import About
+from dsnjax.export.graph import Precision
+from dsnjax.export.runtime import Session
+from dsnjax.workdir import Workdir
+
+Kind = Literal["onnx", "stablehlo", "site"]
+ABOUT = "model.json"
+
+
+def export(
+    folder: Path, kind: Kind, dest: Path, precision: Precision = "float32"
+) -> tuple[Path, parity.Parity]:
+    """Writes `model.onnx` or `model.stablehlo` and `model.json`, or the page, into a folder.
+
+    Args:
+        folder: a work directory or a bundle.
+        precision: how an ONNX file's weights are stored.
+
+    Returns:
+        the file or the page's folder, and how it compares with the network.
+
+    Raises:
+        UserError: no usable model, or a precision that the kind has not.
+        Trouble: the export says something else than the network; nothing was written.
+    """
+    if kind != "onnx" and precision != "float32":
+        raise UserError(f"--precision {precision}: {kind} is written in float32; leave it out")
+    workdir = Workdir(folder) if bundle.is_run(folder) else None
+    model = bundle.find(folder)
+    made, about = onnx.build(model, precision)
+    if kind == "stablehlo":
+        written = stablehlo.build(model)
+        run = stablehlo.Program(written, model).logits
+    else:
+        written = made.SerializeToString()
+        run = Session(written, threads=0).logits
+    found = parity.compare(model, run, parity.drawings(workdir))
+    found.check(precision)
+    if kind == "site":
+        from dsnjax.serve import site  # wants more than an ONNX file does
+
+        site.write(model, dest)
+        return dest, found
+    return _write(written, about, dest / f"model.{kind}"), found
+
+
+def _write(written: bytes, about: About, path: Path) -> Path:
+    if path.parent.exists() and not path.parent.is_dir():
+        raise UserError(f"--dest {path.parent}: a file; want a folder")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(about.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    for file, data in ((path, written), (path.parent / ABOUT, f"{text}\n".encode())):
+        with files.whole(file) as opened:
+            opened.write(data)
+    return path

@@ -1,0 +1,89 @@
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+import raster
+from dsnjax import bundle, main
+from dsnjax.data.inputs import inputs
+from dsnjax.errors import Trouble
+from dsnjax.export import onnx as to_onnx
+from dsnjax.export import parity, stablehlo
+from dsnjax.export.runtime import Session
+
+CAT = [[[0, 100, 255], [0, 30, 255]], [[7, 9], [3, 200]]]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return bundle.read(bundle.PRETRAINED)
+
+
+@pytest.fixture
+def few(monkeypatch):
+    monkeypatch.setattr(parity, "DRAWINGS", 32)
+
+
+def test_a_command_exports_compares_and_says_so(few, tmp_path, capsys):
+    dest = tmp_path / "new"
+    assert main.main(["export", "--to", "onnx", "--dest", str(dest)]) == 0
+    size, said = capsys.readouterr().out.splitlines()
+    assert size.startswith(f"{dest}/model.onnx: 3.")
+    assert "parity: 32 made-up drawings, largest difference of a logit" in said
+    assert "MAP@3 1.0000 -> 1.0000 (against the network's first guess)" in said
+    about = json.loads((dest / "model.json").read_text())
+    assert about == Session(dest / "model.onnx").about.model_dump(mode="json")
+
+
+def test_stablehlo_says_what_the_network_says_for_any_number_of_drawings(model, tmp_path):
+    program = jax.export.deserialize(bytearray(stablehlo.build(model)))
+    assert set(program.platforms) == {"cpu", "cuda"}
+    for count in (1, 3):
+        shown = inputs(raster.pack([CAT] * count), model.recipe.data)
+        found = program.call(shown["image"], shown["points"], shown["length"])
+        expected = parity.logits(model, raster.pack([CAT] * count))
+        np.testing.assert_allclose(found["logits"], expected, atol=1e-5)
+        assert set(found) == {"probabilities", "logits", "attention"}
+
+
+def test_an_export_that_says_something_else_is_not_let_pass(model, few):
+    other = dict(model.params)
+    other["head/bias"] = np.asarray(other["head/bias"]) + np.eye(40)[0] * 0.01
+    session = Session(
+        to_onnx.build(dataclasses.replace(model, params=other))[0].SerializeToString()
+    )
+    found = parity.compare(model, session.logits, parity.made_up())
+    assert found.difference == pytest.approx(0.01, rel=0.01)
+    with pytest.raises(Trouble, match=r"want at most 0.001 .* for float32; nothing was written"):
+        found.check("float32")
+    found.check("float16")
+
+
+def test_a_number_that_is_none_is_not_let_pass(model):
+    drawings = parity.Drawings(raster.pack([CAT]), None, "drawing")
+    found = parity.compare(model, lambda packed: np.full((1, 40), np.nan), drawings)
+    with pytest.raises(Trouble):
+        found.check("int8")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--to", "stablehlo", "--precision", "int8"], "stablehlo is written in float32"),
+        (["--workdir", "a", "--model", "b"], "are both given; want one"),
+        (["--model", "nowhere"], "nowhere: no model here"),
+    ],
+)
+def test_what_cannot_be_exported_is_said(words, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main.main(["export", *words, "--dest", "out"]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_in_the_place_of_the_folder_is_said(few, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main.main(["export", "--dest", str(tmp_path / "file")]) == 2
+    assert "a file; want a folder" in capsys.readouterr().err

@@ -1,0 +1,49 @@
+import json
+
+import numpy as np
+import pytest
+
+from dsnjax import submission
+from dsnjax.errors import DataError
+from dsnjax.predict import Recognizer
+
+CAT = [[[0, 100, 255], [0, 30, 255]], [[7, 9], [3, 200]]]
+
+
+@pytest.fixture(scope="module")
+def recognizer():
+    return Recognizer()
+
+
+def test_a_submission_has_three_words_a_drawing_with_underscores(recognizer, tmp_path):
+    test = tmp_path / "test_simplified.csv"
+    cells = [f'{key},DE,"{json.dumps(CAT)}"\n' for key in (9000052667981386, 12)]
+    test.write_text("key_id,countrycode,drawing\n" + "".join(cells))
+    path = tmp_path / "out.csv"
+    assert submission.write(recognizer, [str(test)], path, balanced=False) == 2
+    head, *lines = path.read_text().splitlines()
+    best = recognizer.predict([CAT])[0]
+    words = " ".join(one["category"].replace(" ", "_") for one in best)
+    assert head == "key_id,word"
+    assert lines == [f"9000052667981386,{words}", f"12,{words}"]
+
+
+def test_a_row_that_the_challenge_would_refuse_is_named(recognizer, tmp_path):
+    (tmp_path / "a.ndjson").write_text(json.dumps({"drawing": CAT}))
+    with pytest.raises(DataError, match="row 1 has no key_id"):
+        submission.write(recognizer, [tmp_path / "a.ndjson"], tmp_path / "o.csv", balanced=False)
+    (tmp_path / "b.ndjson").write_text("{")
+    with pytest.raises(DataError, match=r"b\.ndjson:1: truncated"):
+        submission.write(recognizer, [tmp_path / "b.ndjson"], tmp_path / "o.csv", balanced=False)
+    assert not (tmp_path / "o.csv").exists()
+
+
+def test_balancing_gives_each_category_as_many():
+    rng = np.random.default_rng(0)
+    logits = rng.normal([2, 0, 0], 1, (600, 3))
+    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    found = submission.balance(chances)
+    np.testing.assert_allclose(found.sum(axis=0), [200, 200, 200], rtol=1e-3)
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    assert np.bincount(chances.argmax(axis=1))[0] > 400
+    assert abs(np.bincount(found.argmax(axis=1))[0] - 200) < 40
