@@ -124,7 +124,8 @@ def read_predict(body: bytes, *, timed: bool = False) -> PredictRequest:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Fault(400, f"not JSON: {error}") from error
     else:
-        _check(asked.drawings, "$.drawings")
+        for i, drawing in enumerate(asked.drawings):
+            _check(drawing, f"$.drawings[{i}]")
         if timed:
             asked.drawings = [_timed(one, i) for i, one in enumerate(asked.drawings)]
     return asked
@@ -147,7 +148,7 @@ def read_collect(body: bytes) -> CollectRequest:
         raise _refused(error) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Fault(400, f"not JSON: {error}") from error
-    _check([asked.drawing], "$.drawing")
+    _check(asked.drawing, "$.drawing")
     return asked
 
 
@@ -162,19 +163,18 @@ def _fitted(body: bytes, error: msgspec.ValidationError) -> PredictRequest:
             fault = _refused(error)
             fault.message += "; other coordinates want times, or `fit`"
             raise fault
-        _check([drawing], f"$.drawings[{i}]")
+        _check(drawing, f"$.drawings[{i}]")
     asked.drawings = [raster.simplify(drawing) for drawing in asked.drawings]
     return asked
 
 
-def _check(drawings: list, path: str) -> None:
+def _check(drawing: list, path: str) -> None:
     """What the types cannot say: the lists of a stroke are equally long."""
-    for i, drawing in enumerate(drawings):
-        for j, stroke in enumerate(drawing):
-            lengths = [len(column) for column in stroke]
-            if len(set(lengths)) > 1:
-                where = f"{path}[{i}][{j}]" if path == "$.drawings" else f"{path}[{j}]"
-                raise Fault(422, f"a stroke's lists have lengths {lengths}; want equal ones", where)
+    for i, stroke in enumerate(drawing):
+        lengths = [len(column) for column in stroke]
+        if len(set(lengths)) > 1:
+            why = f"a stroke's lists have lengths {lengths}; want equal ones"
+            raise Fault(422, why, f"{path}[{i}]")
 
 
 def _refused(error: msgspec.ValidationError) -> Fault:
