@@ -62,6 +62,15 @@ def test_raw_drawings_are_simplified():
     assert asked.drawings == [raster.simplify(untimed)]
 
 
+def test_a_model_that_reads_times_wants_them():
+    timed = [[[0, 10, 20], [0, 0, 5], [0, 40, 90]]]
+    body = json.dumps({"drawings": [timed]}).encode()
+    assert wire.read_predict(body, timed=True).drawings == [raster.simplify(timed, times=True)]
+    with pytest.raises(wire.Fault, match="this model reads times") as caught:
+        wire.read_predict(json.dumps({"drawings": [CAT]}).encode(), timed=True)
+    assert (caught.value.status, caught.value.path) == (422, "$.drawings[0][0]")
+
+
 @pytest.mark.parametrize(
     ("body", "status", "path", "message"),
     [
