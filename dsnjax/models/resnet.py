@@ -35,46 +35,44 @@ class Shortcut(nnx.Module):
         return self.norm(self.project(x[:, :: self.stride, :: self.stride]), train=train)
 
 
-class Light(nnx.Module):
-    """Two 3x3 convolutions beside a shortcut of averages; halves the image where `stride` is 2."""
-
-    def __init__(self, inputs: int, width: int, stride: int, size: config.CNN, *, rngs: nnx.Rngs):
-        self.stride = stride
-        self.first = Conv(inputs, width, stride=stride, rngs=rngs)
-        self.first_norm = BatchNorm(width)
-        self.second = Conv(width, width, rngs=rngs)
-        self.second_norm = BatchNorm(width, scale=0.0)
-        self.squeeze = Squeeze(width, size.squeeze, rngs=rngs) if size.squeeze else None
-        self.shortcut = nnx.Linear(inputs, width, rngs=rngs) if inputs != width else None
-        self.features = width
-
-    def __call__(self, x: Array, *, train: bool) -> Array:  # [b, h, w, c]
-        y = nnx.relu(self.first_norm(self.first(x), train=train))
-        y = self.second_norm(self.second(y), train=train)
-        y = self.squeeze(y) if self.squeeze else y
-        if self.stride > 1:
-            x = nnx.avg_pool(x, (self.stride,) * 2, (self.stride,) * 2, padding="SAME")
-        return nnx.relu(y + (self.shortcut(x) if self.shortcut else x))
-
-
 class Basic(nnx.Module):
     """Two 3x3 convolutions beside a shortcut, as in ResNet-18 and 34."""
 
     def __init__(self, inputs: int, width: int, stride: int, size: config.CNN, *, rngs: nnx.Rngs):
+        self.stride, self.features = stride, width
         self.first = Conv(inputs, width, stride=stride, rngs=rngs)
         self.first_norm = BatchNorm(width)
         self.second = Conv(width, width, rngs=rngs)
         self.second_norm = BatchNorm(width, scale=0.0)
         self.squeeze = Squeeze(width, size.squeeze, rngs=rngs) if size.squeeze else None
-        resized = stride > 1 or inputs != width
-        self.shortcut = Shortcut(inputs, width, stride, rngs=rngs) if resized else None
-        self.features = width
+        self.shortcut = self.resizing(inputs, rngs)
+
+    def resizing(self, inputs: int, rngs: nnx.Rngs) -> nnx.Module | None:
+        """What brings the block's input to its output's size."""
+        if self.stride == 1 and inputs == self.features:
+            return None
+        return Shortcut(inputs, self.features, self.stride, rngs=rngs)
+
+    def beside(self, x: Array, train: bool) -> Array:
+        return self.shortcut(x, train=train) if self.shortcut else x
 
     def __call__(self, x: Array, *, train: bool) -> Array:  # [b, h, w, c]
         y = nnx.relu(self.first_norm(self.first(x), train=train))
         y = self.second_norm(self.second(y), train=train)
         y = self.squeeze(y) if self.squeeze else y
-        return nnx.relu(y + (self.shortcut(x, train=train) if self.shortcut else x))
+        return nnx.relu(y + self.beside(x, train))
+
+
+class Light(Basic):
+    """As `Basic`, beside a shortcut of averages without a norm."""
+
+    def resizing(self, inputs: int, rngs: nnx.Rngs) -> nnx.Module | None:
+        return nnx.Linear(inputs, self.features, rngs=rngs) if inputs != self.features else None
+
+    def beside(self, x: Array, train: bool) -> Array:
+        if self.stride > 1:
+            x = nnx.avg_pool(x, (self.stride,) * 2, (self.stride,) * 2, padding="SAME")
+        return self.shortcut(x) if self.shortcut else x
 
 
 class Bottleneck(nnx.Module):
@@ -144,5 +142,5 @@ class ResNet(nnx.Module):
         return x.reshape(x.shape[0], -1, self.features)
 
 
-def _through(block: Light | Basic | Bottleneck, x: Array, train: bool) -> Array:
+def _through(block: Basic | Bottleneck, x: Array, train: bool) -> Array:
     return block(x, train=train)
