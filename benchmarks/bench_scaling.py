@@ -1,7 +1,7 @@
 """Two CPU devices against one with the same global batch, and what eight GPUs should make of it.
 
 Everything but the times of the CPU is calculated: the bytes of the collectives are read from the
-step that XLA compiled for eight devices, the rest follows from them and from --gpu-step-ms,
+step that XLA compiles for eight devices, the rest follows from them, --gpu-step-ms and
 --link-gb-per-s (see docs/scale.md).
 """
 
@@ -18,8 +18,9 @@ import jax
 import numpy as np
 
 from dsnjax import config, mesh, optim, state
-from dsnjax.train import make_train_step
+from dsnjax.step import make_train_step
 
+STEPS = 1000  # of the run; no matter for what a step costs
 KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s32": 4, "u32": 4, "f32": 4, "f64": 8}
 
@@ -53,13 +54,13 @@ class Steps:
     def __init__(self, run: config.Config, count: int, fsdp: int, categories: int):
         self.devices = mesh.make(config.Mesh(fsdp=fsdp), jax.devices()[:count])
         network = state.network(run.model, run.data, categories)
-        tx = optim.make(run.optim, 1000)
+        tx = optim.make(run.optim, ends=(STEPS,))
         shapes = jax.eval_shape(lambda: state.initial(network, tx, 0))
         lies = mesh.by_size(self.devices, shapes)
         self.like = mesh.abstract(shapes, lies)
         self.born = jax.jit(lambda: state.initial(network, tx, 0), out_shardings=lies)
         self.step = jax.jit(
-            make_train_step(network, tx, run.loss),
+            make_train_step(network, tx, run.loss, run.optim, STEPS),
             out_shardings=(lies, mesh.replicated(self.devices)),
             donate_argnums=0,
         )

@@ -1,8 +1,9 @@
 """dsnjax with a fault at a chosen moment: FAULT MOMENT COUNT WORDS...
 
-FAULT is kill (as by kill -9) or stop (as by SIGTERM); MOMENT a method of which the COUNT-th call
-meets it: `asked` (between two steps), `_commit` (a checkpoint is being written), `_write` (all of
-it is written but its manifest). A test runs this as a program, and so waits for nothing.
+FAULT is kill (kill -9), term (SIGTERM), stop (as if that had come just before) or none; MOMENT a
+method of which the COUNT-th call meets it: `asked` (between two steps), `_commit` (a checkpoint is
+being written), `_write` (all of it is written but its manifest). A test runs this as a program,
+and so waits for nothing.
 """
 
 import os
@@ -19,9 +20,10 @@ def inject(fault: str, moment: str, count: int) -> None:
 
     def faulty(self, *given):
         if next(calls) == count:
-            if fault == "kill":
-                os.kill(os.getpid(), signal.SIGKILL)
-            self.signals += 1
+            if fault == "stop":
+                self.signals += 1
+            else:
+                os.kill(os.getpid(), {"kill": signal.SIGKILL, "term": signal.SIGTERM}[fault])
         return method(self, *given)
 
     setattr(HOMES[moment], moment, faulty)

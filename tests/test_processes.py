@@ -214,7 +214,7 @@ def test_who_is_left_ends_with_75_and_says_why(start, tmp_path, victim):
 def test_a_port_that_is_taken_is_said_in_one_line(start, tmp_path):
     first, _ = named()
     port = int(first["JAX_COORDINATOR_ADDRESS"].rpartition(":")[2])
-    with socket.create_server(("::", port), family=socket.AF_INET6):
+    with socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True):
         ((code, said),) = start(tmp_path / "run", [first])
     assert (code, said.count("\n")) == (75, 1)
     assert "is the port taken?" in said
