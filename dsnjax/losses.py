@@ -64,9 +64,8 @@ def center_loss(feature: Array, centers: Centers, rows: Rows) -> Array:
 
 def center_weight(loss: config.Loss, steps: int) -> optax.Schedule:
     """alpha by step: in a warm-up, features first find their places, then draw together."""
-    return optax.linear_schedule(
-        0.0 if loss.center_warmup else loss.alpha, loss.alpha, round(loss.center_warmup * steps)
-    )
+    begin = 0.0 if loss.center_warmup else loss.alpha
+    return optax.linear_schedule(begin, loss.alpha, max(1, round(loss.center_warmup * steps)))
 
 
 def move_centers(

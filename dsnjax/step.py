@@ -35,26 +35,11 @@ def make_train_step(
     weight = losses.center_weight(loss, steps)
 
     def step(now: TrainState, batch: dict) -> tuple[TrainState, Figures]:
-        moving = network.moving(now.params)
-        rows = losses.rows(batch["label"], batch["mask"], now.centers)
-
-        def objective(params, statistics, batch, rows, key):
-            output, moved = network.apply(
-                now.params | params, statistics, batch, train=True, key=key
-            )
-            alpha = jnp.asarray(weight(now.step))
-            value, parts = losses.total(loss, alpha, output, now.centers, rows)
-            hits = jnp.sum((jnp.argmax(output.logits, axis=-1) == rows.label) * rows.share)
-            return value, ({"loss": value, **parts, "accuracy": hits}, moved, output.feature)
-
-        def slope(statistics, batch, rows, key) -> Slope:
-            gradient, others = jax.grad(objective, has_aux=True)(
-                moving, statistics, batch, rows, key
-            )
-            return Slope(gradient, *others)
-
         key = jax.random.fold_in(now.key, now.step)
+        rows = losses.rows(batch["label"], batch["mask"], now.centers)
+        slope = slope_at(now, network, loss, jnp.asarray(weight(now.step)))
         got = summed(slope, optim.accumulate)(now.statistics, batch, rows, key)
+        moving = network.moving(now.params)
         updates, opt_state = tx.update(got.gradient, now.opt_state, moving)
         params: Any = now.params | optax.apply_updates(moving, updates)  # type: ignore[operator]
         centers = now.centers
@@ -74,6 +59,26 @@ def make_train_step(
         return following, got.figures | {"gradient": optax.tree.norm(got.gradient)}
 
     return step
+
+
+def slope_at(
+    now: TrainState, network: Network, loss: config.Loss, alpha: Array
+) -> Callable[..., Slope]:
+    """The slope at a state's weights, of (statistics, batch, rows, key); frozen ones have none."""
+
+    def objective(moving, statistics, batch, rows, key):
+        params = now.params | moving
+        output, moved = network.apply(params, statistics, batch, train=True, key=key)
+        value, parts = losses.total(loss, alpha, output, now.centers, rows)
+        hits = jnp.sum((jnp.argmax(output.logits, axis=-1) == rows.label) * rows.share)
+        return value, ({"loss": value, **parts, "accuracy": hits}, moved, output.feature)
+
+    def slope(statistics, batch, rows, key) -> Slope:
+        sloping = jax.grad(objective, has_aux=True)
+        gradient, others = sloping(network.moving(now.params), statistics, batch, rows, key)
+        return Slope(gradient, *others)
+
+    return slope
 
 
 def summed(slope: Callable[..., Slope], parts: int) -> Callable[..., Slope]:

@@ -1,9 +1,11 @@
+import json
+
 import jax
 import numpy as np
 import pytest
 
 from dsnjax import bundle, config, main, start, state, stop, train
-from dsnjax.data.synthetic import categories
+from dsnjax.data import synthetic
 from dsnjax.errors import Interrupted, UserError
 from dsnjax.workdir import Workdir
 
@@ -100,6 +102,27 @@ def test_a_start_brings_its_network_and_what_it_is_shown(flag):
     assert found.data.batch_size == config.Data().batch_size
 
 
+@pytest.mark.slow
+def test_own_categories_are_learnt_from_a_run_by_the_command_line(trained, tmp_path, capsys):
+    synthetic.write(tmp_path / "drawings", 20, seed=5)
+    mine = sorted(synthetic.categories())[:3]
+    words = ["--store", tmp_path / "store", "--categories", ",".join(mine), "--jobs", "1"]
+    assert say("prepare", tmp_path / "drawings", *words) == 0
+    short = ["--run.epochs", "2", "--data.batch-size", "16", "--optim.accumulate", "2"]
+    words = ["--init-from", trained, "--data.store", tmp_path / "store", *short]
+    assert say("train", *words, "--workdir", tmp_path / "run") == 0
+    assert Workdir(tmp_path / "run").config().model == Workdir(trained).config().model
+    capsys.readouterr()
+    rows = tmp_path / "run" / "drawings.ndjson"
+    assert say("predict", "--workdir", tmp_path / "run", rows) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {one["category"] for answer in answers for one in answer["top"]} == set(mine)
+
+
+def say(*words):
+    return main.main([str(word) for word in words])
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -126,7 +149,7 @@ ALL_ON = {
 def everything(made_up, tmp_path_factory):
     """Config of a run from a trained start with all that training offers; its work directory."""
     folder = tmp_path_factory.mktemp("everything")
-    model(folder / "model", categories(), 3)
+    model(folder / "model", synthetic.categories(), 3)
     settings = run(init={"model": str(folder / "model"), "freeze": ["cnn", "cnn_head"]}, **ALL_ON)
     data = settings.data.model_copy(update={"store": made_up})
     settings = settings.model_copy(update={"data": data})
