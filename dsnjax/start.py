@@ -101,7 +101,7 @@ def centers(network: Network, now: TrainState, data: Iterable[dict[str, Array]])
     def step(params, statistics, batch):
         output, _ = network.apply(params, statistics, batch, train=False)
         member = jax.nn.one_hot(batch["label"], network.categories) * batch["mask"][:, None]
-        return {"sum": member.T @ output.feature, "seen": jnp.sum(member, axis=0)}
+        return {"sum": member.T @ output.feature, "seen": jnp.sum(member, axis=0)}, {}
 
     totals: dict[str, Any] = evaluate.totals(jax.jit(step, out_shardings=whole), now, data)
     mean = totals["sum"] / np.maximum(totals["seen"], 1)[:, None]

@@ -4,9 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from dsnjax import bundle, config, main, start, state, stop, train
+from dsnjax import bundle, config, main, optim, start, state, stop, train
 from dsnjax.data import synthetic
 from dsnjax.errors import Interrupted, UserError
+from dsnjax.models import Output
 from dsnjax.workdir import Workdir
 
 SIZES = {
@@ -100,6 +101,20 @@ def test_a_start_brings_its_network_and_what_it_is_shown(flag):
     assert found.model == ships.model
     assert (found.data.image_size, found.data.length) == (64, 96)
     assert found.data.batch_size == config.Data().batch_size
+
+
+def test_fixed_centers_are_the_mean_features_of_all_batches_without_their_padding():
+    def apply(params, statistics, batch, *, train, key=None):
+        return Output(batch["points"], batch["points"], (), None), statistics
+
+    network = state.Network(lambda key: ({}, {}), apply, categories=3, features=2)
+    now = state.initial(network, optim.make(config.Optim(), (1,)), 0)
+    rows = {"points": np.array([[1.0, 2], [3, 4], [9, 9]]), "label": np.array([0, 1, 1])}
+    first = rows | {"mask": np.array([1.0, 1, 0])}
+    second = rows | {"mask": np.array([0.0, 1, 1])}
+    found = start.centers(network, now, [first, second])
+    np.testing.assert_allclose(found.mean, [[1, 2], [5, 17 / 3], [0, 0]], rtol=1e-6)
+    assert found.seen.tolist() == [1, 1, 0]
 
 
 @pytest.mark.slow
