@@ -170,6 +170,8 @@ def _join(cluster: Cluster) -> None:
     jax.config.update("jax_enable_preemption_service", False)
     if cluster.address and cluster.index:
         seconds = _wait_for(cluster.address, seconds)
+    elif cluster.address:
+        _check_port(cluster.address)
     try:
         with _muted():
             jax.distributed.initialize(
@@ -185,12 +187,25 @@ def _join(cluster: Cluster) -> None:
     except (RuntimeError, ValueError, OSError) as error:
         what = " ".join(str(error).split())[:200]
         raise Interrupted(
-            f"process {cluster.index or 0} cannot start at {cluster.address}: {what}; "
-            "is the port taken? start all processes again"
+            f"process {cluster.index or 0} cannot start: {what}; start all processes again"
         ) from error
     if cluster.method and cluster.alone_on_machine:
         # jax takes one device for a process that SLURM or Open MPI started.
         jax.config.update("jax_cuda_visible_devices", "all")
+
+
+def _check_port(address: str) -> None:
+    """Raises Interrupted where the port is taken: the runtime may crash when it finds out."""
+    port = int(address.rpartition(":")[2])
+    both = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if both else socket.AF_INET
+    try:
+        socket.create_server(("", port), family=family, dualstack_ipv6=both).close()
+    except OSError as error:
+        raise Interrupted(
+            f"process 0 cannot answer at {address}: {error.strerror}; "
+            "give another port, or start all processes again when it is free"
+        ) from error
 
 
 def _wait_for(address: str, seconds: int) -> int:

@@ -86,6 +86,14 @@ def test_a_coordinator_that_does_not_answer_is_named_when_the_time_is_up():
         processes._wait_for(address, 0)
 
 
+def test_a_port_that_is_taken_is_said_before_the_runtime_finds_out():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(Interrupted, match=f"cannot answer at {address}: .*; give another port"):
+            processes._check_port(address)
+    processes._check_port(address)
+
+
 def test_what_one_process_alone_does_together_is_just_done():
     assert processes.together(lambda: {"a": 1}) == {"a": 1}
 
@@ -213,12 +221,13 @@ def test_who_is_left_ends_with_75_and_says_why(start, tmp_path, victim):
 @pytest.mark.fault
 def test_a_port_that_is_taken_is_said_in_one_line(start, tmp_path):
     first, _ = named()
-    port = int(first["JAX_COORDINATOR_ADDRESS"].rpartition(":")[2])
+    address = first["JAX_COORDINATOR_ADDRESS"]
+    port = int(address.rpartition(":")[2])
     with socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True):
         ((code, said),) = start(tmp_path / "run", [first])
     assert (code, said.count("\n")) == (75, 1)
-    # jax 0.12 starts none the less, and then waits for itself until the time is over.
-    assert "is the port taken?" in said or "not all processes came in time" in said
+    assert f"cannot answer at {address}: " in said
+    assert "give another port" in said
 
 
 @pytest.mark.multihost

@@ -1,10 +1,8 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 import jax
@@ -39,10 +37,14 @@ def lines(path):
 
 
 def assert_same_run(path, other):
+    assert_same_weights(path, other)
+    assert [line["step"] for line in lines(path)] == [line["step"] for line in lines(other)]
+
+
+def assert_same_weights(path, other):
     found, wanted = leaves(path), leaves(other)
     assert found.keys() == wanted.keys()
     assert [name for name in wanted if not np.array_equal(found[name], wanted[name])] == []
-    assert [line["step"] for line in lines(path)] == [line["step"] for line in lines(other)]
 
 
 @pytest.fixture(scope="module")
@@ -157,47 +159,29 @@ def test_an_epoch_ends_where_its_last_drawing_is_seen():
     assert [step for step in range(1, 8) if plan.ends_epoch(step)] == [4, 7]
 
 
-@contextmanager
-def process(tiny, path):
-    """A training process of its own, and the lines it writes to metrics.jsonl as they come."""
-    values = tiny.model_dump(mode="json") | {"run": {"epochs": 40, "checkpoint_every": 4}}
-    (path / "mine.yaml").write_text(yaml.safe_dump(values))
-    words = ["--config", str(path / "mine.yaml"), "--workdir", str(path / "run")]
-    command = [sys.executable, "-m", "dsnjax.main", *words]
-    with subprocess.Popen(
-        command, cwd=ROOT, env=os.environ, stderr=subprocess.PIPE, text=True
-    ) as running:
-        yield running
-        running.kill()
-
-
-def errors(running) -> str:
-    assert running.stderr is not None
-    return running.stderr.read()
-
-
-def wait_for_a_checkpoint(running, path):
-    while running.poll() is None and not list((path / "run").glob("checkpoints/*.json")):
-        pass
-    assert running.poll() is None, errors(running)
-
-
 @pytest.mark.fault
 @pytest.mark.slow
-def test_a_killed_run_goes_on_from_its_last_checkpoint(tiny, tmp_path):
-    with process(tiny, tmp_path) as running:
-        wait_for_a_checkpoint(running, tmp_path)
-        running.kill()
-    with Workdir(tmp_path / "run").checkpoints() as saved:
-        reached = saved.steps()[-1]
-    with process(tiny, tmp_path) as running:
-        wait_for_a_checkpoint(running, tmp_path)
-        while max(Workdir(tmp_path / "run").checkpoints().steps()) <= reached:
-            assert running.poll() is None, errors(running)
-        running.send_signal(signal.SIGTERM)
-        said = errors(running)
-        assert running.wait() == 75
-    assert said.splitlines()[-1].endswith("the same command goes on from there")
-    assert "Traceback" not in said
-    steps = [line["step"] for line in lines(tmp_path / "run")]
-    assert steps == sorted(steps)
+def test_a_run_killed_at_any_moment_is_the_same_run_bit_for_bit(whole, tiny, tmp_path):
+    """Between steps, in the midst of a save, before its manifest; then it is stopped by SIGTERM."""
+    file, run = tmp_path / "mine.yaml", tmp_path / "run"
+    file.write_text(yaml.safe_dump(tiny.model_dump(mode="json")))
+    program = [sys.executable, str(ROOT / "tests" / "faulty.py")]
+    words = ["train", "--config", str(file), "--workdir", str(run)]
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache"),
+    }
+    faults = ["kill asked 3", "kill _commit 1", "kill _write 1", "term asked 2"]
+    for fault, code in zip(faults, (-9, -9, -9, 75), strict=True):
+        ended = subprocess.run(
+            [*program, *fault.split(), *words],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert ended.returncode == code, ended.stderr
+        assert "Traceback" not in ended.stderr
+    assert ended.stderr.splitlines()[-1].endswith("the same command goes on from there")
+    assert train.train(tiny, Workdir(run)) == whole[1]
+    assert_same_weights(run, whole[0])
