@@ -47,6 +47,8 @@ def test_every_command_has_help_with_an_example(capsys, name):
         (["prepare", "--store", "S"], 2, "no SOURCE; name files or folders of drawings"),
         (["predict", "--workdir", "a", "--model", "b"], 2, "are both given; want one"),
         (["predict", "--model", "nowhere", "x"], 2, "nowhere: no model here"),
+        (["predict", "--balanced"], 2, "--balanced goes with --submission"),
+        (["draw", "nowhere", "--dest", "D"], 2, "nowhere: No such file or directory; give a file"),
         (["evaluate", "--workdir", "nowhere"], 4, "nowhere: no run here"),
         (["train", "--data.store", "nowhere", "--workdir", "W"], 2, "nowhere: no store here"),
     ],

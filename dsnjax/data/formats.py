@@ -28,7 +28,7 @@ import msgspec
 
 import raster
 from dsnjax.data import svg
-from dsnjax.errors import DataError
+from dsnjax.errors import DataError, UserError
 
 MAX_STROKE = 65_535  # points
 MAX_RAW = 1e12  # how far a raw coordinate may lie from 0
@@ -128,13 +128,17 @@ def read(paths: Iterable[str | Path], *, fit: bool = False) -> Iterator[Drawing 
 
     Raises:
         DataError: a compressed file is damaged; a .csv has no column of drawings.
-        OSError: a file cannot be read.
+        UserError: a file cannot be opened.
     """
     for path in paths:
         if str(path) == "-":
             yield from rows(Source(sys.stdin.buffer, "standard input"), fit=fit)
         else:
-            with open_file(path) as stream:
+            try:
+                stream = open_file(path)
+            except OSError as error:
+                raise UserError(f"{path}: {error.strerror}; give a file of drawings") from error
+            with stream:
                 yield from rows(Source(stream, str(path)), fit=fit)
 
 
