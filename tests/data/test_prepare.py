@@ -411,7 +411,10 @@ def test_table_tells_what_became_of_the_rows(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")  # of its own defaults
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # its open sockets
+# Ray forks, of which jax warns where another test of this process has loaded it.
+@pytest.mark.filterwarnings(
+    "ignore:Exception ignored in.*_at_fork:pytest.PytestUnraisableExceptionWarning"
+)
 @pytest.mark.usefixtures("small_ranges")
 def test_ray_makes_the_same_bytes(tmp_path, monkeypatch):
     ray = pytest.importorskip("ray", reason="Ray is an extra")
