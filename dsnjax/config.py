@@ -1,16 +1,11 @@
-"""The schema of a run: a preset or YAML file, then flags, into one frozen, checked `Config`.
-
-Flags and files pass the same check, so `--optim.learning-rate -1` and `learning_rate: -1`
-in a file are answered with the same words.
-"""
+"""The schema of a run: the values of a preset or YAML file into one frozen, checked `Config`."""
 
 import difflib
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar
 
-import tyro
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -23,7 +18,6 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Widths = Annotated[tuple[Count, ...], Field(min_length=1)]
 SHOWN = ("image_size", "thickness", "length", "levels")  # what a network is shown of a drawing
-POSITIONAL = get_args(tyro.conf.Positional[str])[1]
 
 
 class Section(BaseModel):
@@ -519,41 +513,6 @@ def check(schema: type[Schema], values: dict[str, Any]) -> Schema:
         raise UserError(f"{where}: {message}" if where else message) from error
 
 
-def parse(schema: type[Schema], argv: list[str], values: dict[str, Any] | None = None) -> Schema:
-    """Command-line words over `values` into a checked section.
-
-    `--a.b-c V` sets field `b_c` of section `a`; `--a.flag` and `--a.no-flag` set a boolean; words
-    without a flag fill the field marked `tyro.conf.Positional`.
-
-    Raises:
-        UserError: an unknown flag (with its nearest name), a missing or refused value.
-    """
-    merged = dict(values or {})
-    known = dict(fields(schema))
-    words, loose = list(argv), []
-    while words:
-        word = words.pop(0)
-        if not word.startswith("--"):
-            loose.append(word)
-            continue
-        flag, equals, value = word.partition("=")
-        path = flag.removeprefix("--").replace("-", "_")
-        positive = re.sub(r"(^|\.)no_", r"\1", path)
-        if path in known:
-            _put(merged, path, value if equals else _take(flag, known[path], words))
-        elif positive in known and known[positive].annotation is bool:
-            _put(merged, positive, False)
-        else:
-            options = ["--" + name.replace("_", "-") for name in known]
-            raise UserError(f"{flag}: no such option{nearest(flag, options)}")
-    if loose:
-        place = [path for path, field in known.items() if POSITIONAL in field.metadata]
-        if not place:
-            raise UserError(f"{loose[0]}: not expected here; options begin with --")
-        merged[place[0]] = loose
-    return check(schema, merged)
-
-
 def fields(schema: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     """Dotted path and definition of every value of a schema, sections opened."""
     for name, field in schema.model_fields.items():
@@ -569,23 +528,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"; nearest is {close[0]}" if close else f"; known are {', '.join(sorted(known)[:12])}"
 
 
-def _take(flag: str, field: FieldInfo, words: list[str]) -> Any:
-    """The value or values that belong to a flag, taken off `words`."""
-    if field.annotation is bool:
-        return True
-    several = get_origin(field.annotation) is tuple
-    given = []
-    while words and not words[0].startswith("--") and (several or not given):
-        given.append(words.pop(0))
-    if not given:
-        raise UserError(f"{flag}: wants a value")
-    if several:
-        return given
-    optional = type(None) in get_args(field.annotation)
-    return None if optional and given[0].lower() == "none" else given[0]
-
-
-def _put(values: dict[str, Any], path: str, value: Any) -> None:
+def put(values: dict[str, Any], path: str, value: Any) -> None:
+    """Sets a dotted name in nested sections, which are copied."""
     *sections, name = path.split(".")
     for section in sections:
         values[section] = dict(values.get(section) or {})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tyro
 
-from dsnjax import config
+from dsnjax import config, flags
 from dsnjax.commands import COMMANDS, Train
 from dsnjax.errors import Interrupted, Trouble, UserError
 
@@ -66,7 +66,7 @@ def run(words: list[str]) -> None:
     if "--help" in rest or "-h" in rest:
         tyro.cli(schema, prog=f"dsnjax {name}", args=["--help"])
     values = base(rest) if schema is Train else None
-    config.parse(schema, rest, values).execute()
+    flags.parse(schema, rest, values).execute()
 
 
 def base(words: list[str]) -> dict:

@@ -64,7 +64,7 @@ def plan(file: str, common: dict[str, Any]) -> list[Run]:
     for overrides in _overrides(sweep):
         merged = dict(values)
         for path, value in (sweep.set | overrides | common).items():
-            put(merged, path, value)
+            schema.put(merged, path, value)
         name = named(overrides) or "base"
         try:
             runs[name] = Run(name, overrides, schema.check(schema.Config, merged))
@@ -81,15 +81,6 @@ def find(file: str) -> str:
     if file not in known:
         raise UserError(f"--config {file}: no such sweep{schema.nearest(file, known)}")
     return known[file]
-
-
-def put(values: dict[str, Any], path: str, value: Any) -> None:
-    """Sets a dotted name in nested sections, which are copied."""
-    *sections, name = path.split(".")
-    for section in sections:
-        values[section] = dict(values.get(section) or {})
-        values = values[section]
-    values[name] = value
 
 
 def named(overrides: dict[str, Any]) -> str:

@@ -3,37 +3,37 @@ from pathlib import Path
 import pytest
 import tyro
 
-from dsnjax import config, presets
+from dsnjax import config, flags, presets
 from dsnjax.config import Config, Section
 from dsnjax.errors import UserError
 
 
 def refused(argv=(), values=None) -> str:
     with pytest.raises(UserError) as caught:
-        config.parse(Config, list(argv), values)
+        flags.parse(Config, list(argv), values)
     return str(caught.value)
 
 
 def test_flags_win_over_values():
-    found = config.parse(Config, ["--seed", "7"], {"seed": 3, "optim": {"warmup": 0.5}})
+    found = flags.parse(Config, ["--seed", "7"], {"seed": 3, "optim": {"warmup": 0.5}})
     assert (found.seed, found.optim.warmup) == (7, 0.5)
 
 
 @pytest.mark.parametrize("argv", [["--data.augment.no-flip"], ["--data.augment.flip=false"]])
 def test_a_boolean_is_turned_off(argv):
-    assert not config.parse(Config, argv, {"data": {"augment": {"flip": True}}}).data.augment.flip
+    assert not flags.parse(Config, argv, {"data": {"augment": {"flip": True}}}).data.augment.flip
 
 
 def test_a_list_takes_words_up_to_the_next_flag():
     argv = ["--model.cnn.widths", "8", "16", "--model.cnn.blocks=[1,2]"]
     assert "blocks" in refused(argv)  # a list is given as words
     argv = ["--model.cnn.widths", "8", "16", "--model.cnn.blocks", "1", "2", "--seed", "1"]
-    assert config.parse(Config, argv).model.cnn.widths == (8, 16)
+    assert flags.parse(Config, argv).model.cnn.widths == (8, 16)
 
 
 def test_none_takes_a_value_back():
     assert (
-        config.parse(Config, ["--data.store", "none"], {"data": {"store": "S"}}).data.store is None
+        flags.parse(Config, ["--data.store", "none"], {"data": {"store": "S"}}).data.store is None
     )
 
 
@@ -104,7 +104,7 @@ def test_words_without_a_flag_fill_the_positional_field():
         files: tyro.conf.Positional[tuple[str, ...]] = ()
         top: int = 3
 
-    found = config.parse(Look, ["a", "--top", "2", "b"])
+    found = flags.parse(Look, ["a", "--top", "2", "b"])
     assert found == Look(files=("a", "b"), top=2)
 
 

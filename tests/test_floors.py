@@ -40,6 +40,7 @@ FLOORS = {
     "dsnjax.data": 2,
     "dsnjax.config": 1,
     "dsnjax.errors": 1,
+    "dsnjax.flags": 1,
     "dsnjax.naming": 1,
     "dsnjax.presets": 1,
     "dsnjax.pictures": 1,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dsnjax import config, main, processes
+from dsnjax import flags, main, processes
 from dsnjax.commands import Train
 
 FOLDER = Path(__file__).parents[1] / "docs" / "launch"
@@ -44,7 +44,7 @@ def commands():
 def test_a_spec_runs_a_command_that_dsnjax_knows(name):
     program, command, *words = commands()[name]
     assert (program, command) == ("dsnjax", "train")
-    found = config.parse(Train, words, main.base(words))
+    found = flags.parse(Train, words, main.base(words))
     assert found.data.batch_size % 16 == 0  # two machines with eight devices
     assert found.data.store is not None
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dsnjax import config, losses, presets, state
+from dsnjax import config, flags, losses, presets, state
 from dsnjax.models import Output
 
 CATEGORIES = 5
@@ -37,7 +37,7 @@ SMALL = {
 
 def full(case: str) -> config.Config:
     preset, *argv = case.split()
-    return config.parse(config.Config, argv, config.load(preset))
+    return flags.parse(config.Config, argv, config.load(preset))
 
 
 def reduced(case: str) -> config.Config:

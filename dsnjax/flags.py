@@ -1,0 +1,69 @@
+"""Words of a command line over the values of a config in, a checked section out.
+
+Flags and files pass the same check, so `--optim.learning-rate -1` and `learning_rate: -1`
+in a file are answered with the same words.
+"""
+
+import re
+from typing import Any, get_args, get_origin
+
+import tyro
+from pydantic.fields import FieldInfo
+
+from dsnjax import config
+from dsnjax.errors import UserError
+
+POSITIONAL = get_args(tyro.conf.Positional[str])[1]
+
+
+def parse(
+    schema: type[config.Schema], argv: list[str], values: dict[str, Any] | None = None
+) -> config.Schema:
+    """Command-line words over `values` into a checked section.
+
+    `--a.b-c V` sets field `b_c` of section `a`; `--a.flag` and `--a.no-flag` set a boolean; words
+    without a flag fill the field marked `tyro.conf.Positional`.
+
+    Raises:
+        UserError: an unknown flag (with its nearest name), a missing or refused value.
+    """
+    merged = dict(values or {})
+    known = dict(config.fields(schema))
+    words, loose = list(argv), []
+    while words:
+        word = words.pop(0)
+        if not word.startswith("--"):
+            loose.append(word)
+            continue
+        flag, equals, value = word.partition("=")
+        path = flag.removeprefix("--").replace("-", "_")
+        positive = re.sub(r"(^|\.)no_", r"\1", path)
+        if path in known:
+            config.put(merged, path, value if equals else _take(flag, known[path], words))
+        elif positive in known and known[positive].annotation is bool:
+            config.put(merged, positive, False)
+        else:
+            options = ["--" + name.replace("_", "-") for name in known]
+            raise UserError(f"{flag}: no such option{config.nearest(flag, options)}")
+    if loose:
+        place = [path for path, field in known.items() if POSITIONAL in field.metadata]
+        if not place:
+            raise UserError(f"{loose[0]}: not expected here; options begin with --")
+        merged[place[0]] = loose
+    return config.check(schema, merged)
+
+
+def _take(flag: str, field: FieldInfo, words: list[str]) -> Any:
+    """The value or values that belong to a flag, taken off `words`."""
+    if field.annotation is bool:
+        return True
+    several = get_origin(field.annotation) is tuple
+    given = []
+    while words and not words[0].startswith("--") and (several or not given):
+        given.append(words.pop(0))
+    if not given:
+        raise UserError(f"{flag}: wants a value")
+    if several:
+        return given
+    optional = type(None) in get_args(field.annotation)
+    return None if optional and given[0].lower() == "none" else given[0]
