@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
 import shutil
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +19,7 @@ import jax
 from orbax.checkpoint import v1 as ocp
 
 from dsnjax import processes
+from dsnjax.data.files import whole
 from dsnjax.errors import CheckpointError, Interrupted, UserError
 from dsnjax.state import TrainState
 
@@ -190,12 +190,8 @@ class Checkpoints:
 
     def _write(self, step: int, manifest: dict[str, Any]) -> None:
         """The manifest of a step, complete or not at all, also after a loss of power."""
-        draft = self.folder / f"{step}.json.tmp"
-        with draft.open("w", encoding="utf-8") as file:
-            json.dump(manifest, file)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self.folder / f"{step}.json")
+        with whole(self.folder / f"{step}.json") as file:
+            file.write(json.dumps(manifest).encode())
 
     def _place(self, step: int) -> Path:
         return self.folder / str(step)

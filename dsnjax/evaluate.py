@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 
 from dsnjax import calibration, mesh, metrics, processes, tracking
 from dsnjax import config as schema
-from dsnjax.data import batches
+from dsnjax.data import batches, files
 from dsnjax.data.store import Store
 from dsnjax.errors import UserError
 from dsnjax.state import Network, TrainState
@@ -147,9 +147,8 @@ def calibrate(
 
 def write(path: Path, figures: dict[str, Any]) -> None:
     """Figures as JSON, complete or not at all."""
-    draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    draft.replace(path)
+    with files.whole(path) as file:
+        file.write((json.dumps(figures, indent=1) + "\n").encode())
 
 
 def keep(path: Path, store: Store, rows: np.ndarray, said: Sequence[dict[str, np.ndarray]]) -> None:
@@ -163,7 +162,5 @@ def keep(path: Path, store: Store, rows: np.ndarray, said: Sequence[dict[str, np
         for name, kind in (("rank", "u2"), ("top", "u2"), ("probability", "f4"), ("own", "f4"))
     }
     about = {"row": rows, "hash": store.hash[rows], "label": store.label[rows]}
-    draft = path.with_suffix(".tmp")
-    with draft.open("wb") as file:
+    with files.whole(path) as file:
         np.savez_compressed(file, allow_pickle=False, **about, **columns)
-    draft.replace(path)

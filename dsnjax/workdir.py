@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 
 from dsnjax import checkpoint, mesh, optim, processes, state
 from dsnjax import config as schema
-from dsnjax.data import prepare, synthetic
+from dsnjax.data import files, prepare, synthetic
 from dsnjax.data.store import MANIFEST, Store
 from dsnjax.errors import CheckpointError, UserError
 
@@ -112,9 +112,8 @@ class Workdir:
     def _write(self, config: schema.Config) -> None:
         file = self.path / "config.yaml"
         if not file.exists():
-            draft = file.with_suffix(".tmp")
-            draft.write_text(schema.dump(config), encoding="utf-8")
-            draft.replace(file)
+            with files.whole(file) as opened:
+                opened.write(schema.dump(config).encode())
         elif (there := self.config().model_copy(update={"mesh": config.mesh})) != config:
             first = next(_differences(there, config))
             raise UserError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dsnjax import __version__
+from dsnjax.data import files
 from dsnjax.errors import UserError
 
 try:
@@ -31,7 +32,6 @@ def write(template: str, path: Path, numbers: dict[str, Any], **values: Any) -> 
     )
     environment.filters |= {"share": share, "count": lambda number: f"{number:,}"}
     html = environment.get_template(template).render(version=__version__, **values)
-    path.parent.mkdir(parents=True, exist_ok=True)
     whole(path.with_suffix(".json"), json.dumps(numbers, indent=1) + "\n")
     whole(path, html)
 
@@ -47,9 +47,8 @@ def table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 def whole(path: Path, text: str) -> None:
     """Writes a file, complete or not at all."""
-    draft = path.with_name(path.name + ".tmp")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+    with files.whole(path) as file:
+        file.write(text.encode())
 
 
 def markup(parts: Iterable[str]) -> list[Markup]:

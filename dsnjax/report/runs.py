@@ -1,7 +1,7 @@
 """Finished work directories in, one page that shows and compares them out."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -78,12 +78,7 @@ def named(runs: list[Run]) -> list[Run]:
         raise UserError("report: one --workdir is given twice; want different ones")
     if len({run.name for run in runs}) == len(runs):
         return runs
-    return [Run(**{**vars_of(run), "name": str(run.workdir.path)}) for run in runs]
-
-
-def vars_of(run: Run) -> dict[str, Any]:
-    """The fields of a run, without what was computed from them."""
-    return {name: getattr(run, name) for name in Run.__dataclass_fields__}
+    return [replace(run, name=str(run.workdir.path)) for run in runs]
 
 
 def figures_of(run: Run) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx2
 
+from dsnjax.data import files
 from dsnjax.errors import DataError, UserError
 
 VERSION = "1.30.0"
@@ -51,11 +52,9 @@ def fetch(source: str | None = None) -> None:
     if all(_sha256(FOLDER / name) == wanted for name, wanted in SHA256.items()):
         return
     found = _unpack(_package(source))
-    FOLDER.mkdir(parents=True, exist_ok=True)
     for name, data in found.items():
-        draft = FOLDER / f"{name}.tmp"
-        draft.write_bytes(data)
-        draft.replace(FOLDER / name)
+        with files.whole(FOLDER / name) as file:
+            file.write(data)
 
 
 def _package(source: str | None) -> bytes:
