@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import os
 import re
 import signal
 import subprocess
@@ -21,6 +20,7 @@ from rich.table import Table
 from dsnjax import config as schema
 from dsnjax import presets, tracking
 from dsnjax.config import Section
+from dsnjax.data import engines
 from dsnjax.errors import Interrupted, UserError
 
 STOPPED = Interrupted.exit_code
@@ -108,7 +108,7 @@ def execute(runs: Sequence[Run], folder: Path, jobs: int, engine: str) -> dict[s
     """
     waiting = [run for run in runs if not (folder / run.name / "evaluation.json").is_file()]
     commands = {run.name: command(run, folder) for run in waiting}
-    codes = _on_ray(commands) if engine == "ray" else here(commands, jobs)
+    codes = on_ray(commands) if engine == "ray" else here(commands, jobs)
     if any(code == STOPPED for code, _ in codes.values()):
         raise Interrupted(f"{folder}: stopped, finished runs are kept; the same command goes on")
     return {name: said for name, (code, said) in codes.items() if code}
@@ -188,15 +188,9 @@ def _stoppable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _on_ray(commands: dict[str, list[str]]) -> dict[str, tuple[int, str]]:
+def on_ray(commands: dict[str, list[str]]) -> dict[str, tuple[int, str]]:
     """Runs commands as tasks of a Ray cluster, whose machines see the same folders."""
-    try:
-        import ray
-    except ImportError as error:
-        raise UserError("sweep: --engine ray needs Ray; pip install 'dsnjax[ray]'") from error
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if not ray.is_initialized():
-        ray.init(log_to_driver=False, include_dashboard=False)
+    ray = engines.cluster()
     task = ray.remote(train)
     return dict(
         zip(commands, ray.get([task.remote(one) for one in commands.values()]), strict=True)

@@ -1,6 +1,8 @@
 """What all tests share: jax on the CPU, patience on slow machines, the real drawings."""
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 # Before any test imports jax, which reads it once.
@@ -75,3 +77,15 @@ def trained(tiny, tmp_path_factory) -> Path:
     run = tiny.run.model_copy(update={"epochs": 1})
     train.train(tiny.model_copy(update={"run": run}), Workdir(path))
     return path
+
+
+@pytest.fixture
+def small_disk(request, tmp_path):
+    """A disk of as many KiB as its parameter says."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={request.param}k", "none", str(folder)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small disk is not allowed here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)

@@ -1,6 +1,4 @@
 import json
-import shutil
-import subprocess
 
 import jax
 import jax.numpy as jnp
@@ -182,18 +180,7 @@ def test_a_manifest_that_names_only_parameters_is_still_read(folder):
     assert newest_step(folder) == 4
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A disk of 256 KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(folder)]
-    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("mounting a small disk is not allowed here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
+@pytest.mark.parametrize("small_disk", [256], indirect=True)
 @pytest.mark.fault
 def test_a_full_disk_is_said_and_the_last_good_step_stays(small_disk):
     noise = jax.random.normal(jax.random.key(0), (200_000,))  # 800 KB that no codec makes smaller

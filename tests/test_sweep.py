@@ -1,4 +1,5 @@
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -93,3 +94,21 @@ def test_the_table_has_the_best_run_first_and_the_failed_last(tmp_path):
     assert [line.split(",")[0] for line in lines] == ["run", "seed=2", "seed=0", "seed=1"]
     assert lines[-1].endswith("no disk")
     assert (tmp_path / "sweep.svg").read_text().startswith("<svg")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")  # of its own defaults
+@pytest.mark.filterwarnings(
+    "ignore:Exception ignored in.*_at_fork:pytest.PytestUnraisableExceptionWarning"
+)
+def test_ray_runs_commands_and_tells_how_each_ended(monkeypatch):
+    ray = pytest.importorskip("ray", reason="Ray is an extra")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # for the workers
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # or it writes a token to the home folder
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    say = [sys.executable, "-c", SAYS]
+    commands = {"well": [*say, "done", "0"], "bad": [*say, "dsnjax: no store", "3"]}
+    try:
+        assert sweep.on_ray(commands) == {"well": (0, "done"), "bad": (3, "no store")}
+    finally:
+        ray.shutdown()

@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -50,11 +51,8 @@ def ray(convert: Convert, ranges: Sequence[Range], jobs: int) -> Results:
 
     Sources and store must lie at the same paths on all of its machines.
     """
-    try:
-        import ray as cluster  # pyright: ignore[reportMissingImports]
-        import ray.data as data  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise UserError("engine=ray: Ray is missing; pip install 'dsnjax[ray]'") from None
+    cluster()
+    import ray.data as data  # pyright: ignore[reportMissingImports]
 
     def one(row: dict) -> dict:
         task = msgspec.json.decode(row["task"], type=Range)
@@ -63,12 +61,6 @@ def ray(convert: Convert, ranges: Sequence[Range], jobs: int) -> Results:
         except DataError as error:  # Ray would wrap it and try again
             return {"number": task.number, "sidecar": b"", "bad": str(error)}
 
-    for name in ("ray", "ray.data"):  # its plans and advice are nothing to one who prepares
-        logging.getLogger(name).setLevel(logging.ERROR)
-    if not cluster.is_initialized():
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no network unless asked
-        alone = {} if "RAY_ADDRESS" in os.environ else ALONE
-        cluster.init(log_to_driver=False, logging_level=logging.ERROR, **alone)
     data.DataContext.get_current().enable_progress_bars = False
     # A worker's own folder is not ours.
     tasks = [msgspec.structs.replace(task, file=str(Path(task.file).resolve())) for task in ranges]
@@ -79,6 +71,25 @@ def ray(convert: Convert, ranges: Sequence[Range], jobs: int) -> Results:
         if row["bad"]:
             raise DataError(row["bad"])
         yield row["number"], msgspec.json.decode(row["sidecar"], type=Sidecar)
+
+
+def cluster() -> Any:
+    """Ray, joined to the cluster that RAY_ADDRESS names or to one of this machine's own.
+
+    Raises:
+        UserError: Ray is not installed.
+    """
+    try:
+        import ray  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise UserError("engine=ray: Ray is missing; pip install 'dsnjax[ray]'") from None
+    for name in ("ray", "ray.data"):  # its plans and advice are nothing to one who uses it
+        logging.getLogger(name).setLevel(logging.ERROR)
+    if not ray.is_initialized():
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no network unless asked
+        alone = {} if "RAY_ADDRESS" in os.environ else ALONE
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **alone)
+    return ray
 
 
 def _begin_worker() -> None:

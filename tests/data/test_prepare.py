@@ -3,7 +3,6 @@ import hashlib
 import io
 import json
 import os
-import shutil
 import signal
 import struct
 import subprocess
@@ -308,18 +307,7 @@ def test_full_disk_ends_without_a_store_and_the_next_run_goes_on(tmp_path):
     assert prepare.prepare([source], tmp_path / "s", "cat", jobs=1).manifest.counts.kept == 20
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A disk of 96 KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=96k", "none", str(folder)]
-    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("mounting a small disk is not allowed here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
+@pytest.mark.parametrize("small_disk", [96], indirect=True)
 @pytest.mark.fault
 @pytest.mark.usefixtures("small_ranges")
 def test_small_disk_ends_without_torn_files_and_a_larger_one_goes_on(tmp_path, small_disk):
