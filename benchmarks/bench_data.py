@@ -37,7 +37,7 @@ def main() -> int:
     parser = gates.options("How fast files of drawings become a store")
     parser.add_argument("--drawings", type=Path, metavar="PATH", help=sources.HELP)
     chosen = parser.parse_args()
-    count, many, rounds = (4_000, 80_000, 3) if chosen.quick else (COUNT, MANY, 7)
+    count, many, rounds = (4_000, MANY, 3) if chosen.quick else (COUNT, MANY, 7)
     rows = [
         row | {"word": WORD, "key_id": str(number)}
         for number, row in enumerate(sources.rows(chosen.drawings, count), 1 << 52)

@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -27,14 +27,26 @@ ALONE = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
 
 
 def local(convert: Convert, ranges: Sequence[Range], jobs: int) -> Results:
-    """By `jobs` processes of this machine; by this one where jobs is 1."""
+    """By this process and `jobs - 1` others: they import for seconds, this one begins at once."""
     if jobs == 1:
         for task in ranges:
             yield task.number, convert(task)
         return
-    pool = ProcessPoolExecutor(min(jobs, len(ranges)), get_context("spawn"), _begin_worker)
+    others = ProcessPoolExecutor(jobs - 1, get_context("spawn"), _begin_worker)
+    here = threading.Lock()
+
+    def turn(task: Range) -> Sidecar:
+        """Converts in the one thread that finds this process free; else another process does."""
+        if not here.acquire(blocking=False):
+            return others.submit(convert, task).result()
+        try:
+            return convert(task)
+        finally:
+            here.release()
+
+    threads = ThreadPoolExecutor(jobs, "prepare")
     try:
-        futures = {pool.submit(convert, task): task.number for task in ranges}
+        futures = {threads.submit(turn, task): task.number for task in ranges}
         for future in as_completed(futures):
             yield futures[future], future.result()
     except BrokenProcessPool:
@@ -43,7 +55,8 @@ def local(convert: Convert, ranges: Sequence[Range], jobs: int) -> Results:
             "script that calls it; run it again with fewer jobs: it goes on where it stopped"
         ) from None
     finally:
-        pool.shutdown(cancel_futures=True)
+        threads.shutdown(cancel_futures=True)
+        others.shutdown()
 
 
 def ray(convert: Convert, ranges: Sequence[Range], jobs: int) -> Results:

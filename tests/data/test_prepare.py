@@ -7,6 +7,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 import tracemalloc
 from pathlib import Path
@@ -17,7 +18,7 @@ from rich.console import Console
 
 from dsnjax import config
 from dsnjax.data import engines, files, formats, join, prepare, shards
-from dsnjax.data.store import Store
+from dsnjax.data.store import Counts, Store
 from dsnjax.errors import DataError, Interrupted, UserError
 
 LINE = [[[0, 255], [0, 255]]]
@@ -430,13 +431,18 @@ def test_worker_that_dies_is_told_with_the_way_out():
 
 
 class Deadly:
-    """Ends the process that unpickles it."""
+    """Ends the process that unpickles it; the one that made it waits until one is asked to."""
+
+    def __init__(self):
+        self.asked = threading.Event()
 
     def __reduce__(self):
+        self.asked.set()
         return os._exit, (1,)
 
     def __call__(self, task: shards.Range) -> shards.Sidecar:
-        raise NotImplementedError
+        self.asked.wait()
+        return shards.Sidecar(Counts())
 
 
 RUN = """
