@@ -29,6 +29,7 @@ Batch = dict[str, np.ndarray]
 WHOLE = slice(None)
 ABOUT = ("key_id", "country", "recognized", "entropy", "hash")
 ROUNDS = 64  # rounds of all categories whose order is drawn at once
+STEPS = 16  # steps whose augmentations are drawn at once: a generator takes long to make
 
 
 def rows(store: Store, data: config.Data) -> dict[str, np.ndarray]:
@@ -67,14 +68,15 @@ def training(
         columns: what else to tell of each drawing: names among ABOUT.
     """
 
-    def made(chosen: np.ndarray, rng: np.random.Generator) -> Batch:
-        chance = rng.random((augment.DRAWS, len(chosen)))
-        return about(store, chosen[own], columns) | draw(store, chosen[own], data, chance[:, own])
+    def made(step: int, chosen: np.ndarray) -> Batch:
+        block, place = divmod(step, STEPS)
+        chance = chances(seed, block, data.batch_size)[place][:, own]
+        return about(store, chosen[own], columns) | draw(store, chosen[own], data, chance)
 
-    raster.warm_up()  # before threads start: numba compiles in one
-    made(rows[:1], np.random.default_rng(seed))  # what the config asks for as well
     source = order(store, rows, data, seed)
-    batches = grain.MapDataset.source(source).seed(seed).random_map(made)
+    raster.warm_up()  # before threads start: numba compiles in one
+    made(start, source[start])  # what the config asks for as well
+    batches = grain.MapDataset.source(source).map_with_index(made)
     # grain's default of 16 threads and 500 elements is its slowest setting for data in memory.
     options = grain.ReadOptions(num_threads=data.threads, prefetch_buffer_size=2 * data.threads)
     return iter(batches[start:].to_iter_dataset(options))
@@ -154,13 +156,14 @@ class Shuffled:
         return 2**31  # the row of drawings is endless; the run ends it
 
     def __getitem__(self, index: int) -> np.ndarray:
-        place = np.arange(index * self.batch_size, (index + 1) * self.batch_size)
-        epoch, position = np.divmod(place, len(self.rows))
-        chosen = np.empty(self.batch_size, np.int64)
-        for one in range(epoch[0], epoch[-1] + 1):
-            order = permutation(len(self.rows), self.seed, one)
-            chosen[epoch == one] = self.rows[order[position[epoch == one]]]
-        return chosen
+        epoch, begin = divmod(index * self.batch_size, len(self.rows))
+        parts, wanted = [], self.batch_size
+        while wanted:
+            order = permutation(len(self.rows), self.seed, epoch)
+            parts.append(order[begin : begin + wanted])
+            wanted -= len(parts[-1])
+            epoch, begin = epoch + 1, 0
+        return self.rows[np.concatenate(parts)]
 
 
 @dataclass(frozen=True)
@@ -222,3 +225,10 @@ def rounds(count: int, seed: int, block: int) -> np.ndarray:
 def permutation(count: int, seed: int, epoch: int) -> np.ndarray:
     """Order of one epoch."""
     return np.random.default_rng((seed, epoch)).permutation(count)
+
+
+@lru_cache(maxsize=2)  # threads ahead of the step may be in the next block
+def chances(seed: int, block: int, batch_size: int) -> np.ndarray:
+    """Random numbers in 0..1 for the augmentations of STEPS steps, float32 [STEPS, DRAWS, b]."""
+    rng = np.random.default_rng((seed, block, batch_size))
+    return rng.random((STEPS, augment.DRAWS, batch_size), np.float32)
