@@ -29,17 +29,31 @@ def temperature(logits: np.ndarray, label: np.ndarray) -> float:
     return round(1 / (low * high) ** 0.5, 4)
 
 
-def error(chances: np.ndarray, label: np.ndarray) -> float:
-    """Expected calibration error: how far the first guess's probability is from how often it hits.
+def reliability(probability: np.ndarray, hit: np.ndarray) -> tuple[list[dict[str, float]], float]:
+    """How far stated probabilities can be trusted.
 
     Args:
-        chances: [b, k] probabilities.
-        label: [b].
+        probability: [n] of each drawing's first name.
+        hit: bool [n] whether that name was right.
+
+    Returns:
+        for each of BINS equal parts of 0..1 that has drawings `probability`, `accuracy`,
+        `drawings`; and the expected calibration error: the mean gap of the two, weighed by
+        drawings.
     """
-    sure, hit = chances.max(axis=1), chances.argmax(axis=1) == label
-    group = np.minimum((sure * BINS).astype(int), BINS - 1)
-    gaps = np.bincount(group, hit - sure, BINS)
-    return float(np.abs(gaps).sum() / max(len(label), 1))
+    place = np.minimum((probability * BINS).astype(int), BINS - 1)
+    rows = []
+    for number in np.unique(place):
+        inside = place == number
+        rows.append(
+            {
+                "probability": float(probability[inside].mean()),
+                "accuracy": float(hit[inside].mean()),
+                "drawings": int(inside.sum()),
+            }
+        )
+    gaps = [abs(row["probability"] - row["accuracy"]) * row["drawings"] for row in rows]
+    return rows, sum(gaps) / max(len(hit), 1)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -133,10 +133,11 @@ def calibrate(
         found[split] = logits, store.label[rows].astype(int)
     (logits, label), test = found["valid"], found["test"]
     fitted = calibration.temperature(logits, label)
-    errors = [
-        round(calibration.error(calibration.softmax(test[0] / one), test[1]), 4)
-        for one in (1.0, fitted)
-    ]
+    errors = []
+    for one in (1.0, fitted):
+        chances = calibration.softmax(test[0] / one)
+        hit = chances.argmax(axis=1) == test[1]
+        errors.append(round(calibration.reliability(chances.max(axis=1), hit)[1], 4))
     return {
         "temperature": fitted,
         "fitted_on": len(label),

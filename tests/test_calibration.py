@@ -20,9 +20,23 @@ def test_overconfidence_is_undone(honest):
 
 
 def test_the_error_is_small_only_with_the_right_temperature(honest):
+    def error(logits):
+        chances = calibration.softmax(logits)
+        return calibration.reliability(chances.max(axis=1), chances.argmax(axis=1) == label)[1]
+
     logits, label = honest
-    assert calibration.error(calibration.softmax(logits), label) < 0.02
-    assert calibration.error(calibration.softmax(3 * logits), label) > 0.1
+    assert error(logits) < 0.02
+    assert error(3 * logits) > 0.1
+
+
+def test_probabilities_that_hold_have_no_calibration_error():
+    hit = np.repeat([True, False], [75, 25])
+    assert calibration.reliability(np.full(100, 0.75), hit)[1] == pytest.approx(0)
+    rows, error = calibration.reliability(np.full(100, 1.0), hit)
+    assert (rows, error) == (
+        [{"probability": 1.0, "accuracy": 0.75, "drawings": 100}],
+        pytest.approx(0.25),
+    )
 
 
 def test_without_drawings_or_numbers_the_temperature_is_one():

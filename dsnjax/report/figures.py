@@ -159,7 +159,7 @@ DASHED = ", validation"
 
 
 def reliability(series: Sequence[tuple[str, Sequence[dict[str, float]]]], title: str) -> str:
-    """Accuracy against stated probability, one line a run: see statistics.calibration."""
+    """Accuracy against stated probability, one line a run: see calibration.reliability."""
     with chart(3.6, 3.2) as (figure, axes):
         axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
         for name, rows in series:

@@ -10,6 +10,7 @@ import numpy as np
 import yaml
 from markupsafe import Markup
 
+from dsnjax.calibration import reliability
 from dsnjax.data import noise
 from dsnjax.errors import UserError
 from dsnjax.report import curves, figures, look, network, page, statistics
@@ -102,8 +103,8 @@ def figures_of(run: Run) -> dict[str, Any]:
 
 
 def calibration(run: Run) -> tuple[list[dict[str, float]], float]:
-    """See statistics.calibration."""
-    return statistics.calibration(run.said["probability"][:, 0], run.hit)
+    """See calibration.reliability."""
+    return reliability(run.said["probability"][:, 0], run.hit)
 
 
 def compare(first: Run, other: Run) -> dict[str, Any]:
@@ -253,7 +254,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
     counts = run.store.manifest.counts
     made_up = run.config.data.store is None
     libraries = ("dsnjax", "jax", "flax", "optax", "numpy")
-    time = curves.seconds(run.lines, run.config.data.batch_size)
+    weights = sum(network.count(run.config, len(run.store.categories)).values())
     return [
         ("work directory", str(run.workdir.path)),
         ("drawings", "made-up ones" if made_up else str(run.store.path)),
@@ -262,6 +263,16 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("protocol", figures_of(run)["protocol"]),
         ("best step", f"{run.figures['step']:,}"),
         ("seed", str(run.config.seed)),
-        ("time of the steps", f"{time / 60:,.1f} min" if time else "not told"),
+        ("weights", f"{weights:,}"),
+        ("cost of the steps", cost(run)),
         ("versions, when this page was made", ", ".join(f"{n} {version(n)}" for n in libraries)),
     ]
+
+
+def cost(run: Run) -> str:
+    """How long the steps of all epochs took, and how many drawings they were shown."""
+    seconds = curves.seconds(run.lines, run.config.data.batch_size)
+    if not seconds:
+        return "not told"
+    shown = run.lines[-1]["step"] * run.config.data.batch_size
+    return f"{seconds / 60:,.1f} min, {shown:,} drawings, {shown / seconds:,.0f} a second"

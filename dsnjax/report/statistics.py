@@ -55,34 +55,6 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     return min(1.0, 2 * ways / 2**differ)
 
 
-def calibration(
-    probability: np.ndarray, hit: np.ndarray, bins: int = 10
-) -> tuple[list[dict[str, float]], float]:
-    """How far stated probabilities can be trusted (Guo et al. 2017).
-
-    Args:
-        probability: [n] of each drawing's first name.
-        hit: bool [n] whether that name was right.
-
-    Returns:
-        for each bin that has drawings `probability`, `accuracy`, `drawings`; and the expected
-        calibration error: the mean gap of the two, weighed by drawings.
-    """
-    place = np.minimum((probability * bins).astype(int), bins - 1)
-    rows = []
-    for number in np.unique(place):
-        inside = place == number
-        rows.append(
-            {
-                "probability": float(probability[inside].mean()),
-                "accuracy": float(hit[inside].mean()),
-                "drawings": int(inside.sum()),
-            }
-        )
-    gaps = [abs(row["probability"] - row["accuracy"]) * row["drawings"] for row in rows]
-    return rows, sum(gaps) / max(len(hit), 1)
-
-
 def groups(confusion: np.ndarray, least: float = 0.03) -> list[list[int]]:
     """Categories taken for one another, the group with most mistakes inside first.
 

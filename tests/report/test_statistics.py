@@ -26,16 +26,6 @@ def test_mcnemar_is_the_binomial_test_of_the_drawings_that_differ(first, second,
     assert statistics.mcnemar(hits, other) == pytest.approx(p)
 
 
-def test_probabilities_that_hold_have_no_calibration_error():
-    hit = np.repeat([True, False], [75, 25])
-    assert statistics.calibration(np.full(100, 0.75), hit)[1] == pytest.approx(0)
-    rows, error = statistics.calibration(np.full(100, 1.0), hit)
-    assert (rows, error) == (
-        [{"probability": 1.0, "accuracy": 0.75, "drawings": 100}],
-        pytest.approx(0.25),
-    )
-
-
 def test_categories_taken_for_one_another_are_a_group():
     confusion = np.diag([60, 60, 60, 90, 90, 100])
     confusion[0, 1] = confusion[1, 2] = confusion[2, 0] = 40  # cup, coffee cup, mug
