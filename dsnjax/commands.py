@@ -404,6 +404,10 @@ class Sweep(Section):
     """Folder of the work directories, one a run, and of sweep.csv, sweep.json and sweep.svg."""
     store: Path | None = None
     """The drawings of every run; by default those of the file."""
+    base: str | None = None
+    """A preset or YAML file to start from instead of the file's own, such as dsn_plus."""
+    set: tuple[str, ...] = ()
+    """Values that every run has: run.epochs=5 data.noise.filter=all."""
     jobs: Count = 1
     """Runs at a time."""
     engine: Literal["local", "ray"] = "local"
@@ -414,8 +418,10 @@ class Sweep(Section):
 
         from dsnjax import sweep
 
-        common = {"data.store": str(self.store.absolute())} if self.store else {}
-        runs = sweep.plan(self.config, common)
+        common = sweep.assigned(self.set)
+        if self.store:
+            common["data.store"] = str(self.store.absolute())
+        runs = sweep.plan(self.config, common, self.base)
         failed = sweep.execute(runs, self.workdir, self.jobs, self.engine)
         Console().print(sweep.write(runs, self.workdir, failed))
         if failed:

@@ -48,20 +48,26 @@ class Run:
     config: schema.Config
 
 
-def plan(file: str, common: dict[str, Any]) -> list[Run]:
+def plan(file: str, common: dict[str, Any], base: str | None = None) -> list[Run]:
     """The runs of a sweep's file, every config checked before the first one starts.
 
     Args:
         file: a name among configs/sweeps, or a path.
         common: values that win over those of the file, such as the store.
+        base: what runs start from, where not from the file's own base.
 
     Raises:
-        UserError: no such file; a setting that does not exist, with the nearest; a refused value.
+        UserError: no such file; a setting that does not exist, with the nearest; a refused value;
+            a common value for what the runs differ in.
     """
     sweep = schema.check(Sweep, schema.load(find(file)))
-    values = schema.load(sweep.base)
+    values = schema.load(base or sweep.base)
     runs = {}
     for overrides in _overrides(sweep):
+        if twice := sorted(set(common) & set(overrides)):
+            raise UserError(
+                f"--config {file}: its runs differ in {twice[0]}; do not set it as well"
+            )
         merged = dict(values)
         for path, value in (sweep.set | overrides | common).items():
             schema.put(merged, path, value)
@@ -71,6 +77,20 @@ def plan(file: str, common: dict[str, Any]) -> list[Run]:
         except UserError as error:
             raise UserError(f"--config {file}: {error}") from error
     return list(runs.values())
+
+
+def assigned(words: Sequence[str]) -> dict[str, Any]:
+    """`run.epochs=5` and the like as values by dotted name. Raises UserError for another form."""
+    values = {}
+    for word in words:
+        path, equals, value = word.partition("=")
+        try:
+            values[path] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            equals = ""
+        if not equals:
+            raise UserError(f"--set {word}: want a name and a value, such as run.epochs=5")
+    return values
 
 
 def find(file: str) -> str:

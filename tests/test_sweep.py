@@ -45,6 +45,34 @@ def test_a_list_names_single_runs(tmp_path):
     ]
 
 
+def test_every_run_takes_another_base_and_values_from_the_command_line(tmp_path):
+    common = sweep.assigned(
+        ["run.epochs=5", "data.noise.filter=all", "model.rnn.strides=[1, 1, 2]"]
+    )
+    (run,) = sweep.plan(written(tmp_path, runs=[{"seed": 7}]), common, "dsn_small")
+    assert run.config.model_dump() == {
+        **sweep.plan(written(tmp_path, base="dsn_small"), common)[0].config.model_dump(),
+        "seed": 7,
+    }
+    found = run.config
+    assert (found.run.epochs, found.data.noise.filter, found.model.rnn.strides) == (
+        5,
+        "all",
+        (1, 1, 2),
+    )
+
+
+def test_what_the_runs_differ_in_is_not_set_as_well(tmp_path):
+    with pytest.raises(UserError, match=r"its runs differ in seed; do not set it as well"):
+        sweep.plan(written(tmp_path, runs=[{"seed": 1}]), {"seed": 2})
+
+
+@pytest.mark.parametrize("word", ["run.epochs", "run.epochs=["])
+def test_a_value_of_another_form_is_answered_with_an_example(word):
+    with pytest.raises(UserError, match=r"want a name and a value, such as run\.epochs=5"):
+        sweep.assigned([word])
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
