@@ -9,17 +9,22 @@ README.md             the card: what it is, what it was trained on, how well it 
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from dsnjax import __version__, config, presets, state
+from dsnjax import __version__, config, presets
 from dsnjax.errors import CheckpointError, UserError
-from dsnjax.workdir import Workdir
+
+if TYPE_CHECKING:
+    from dsnjax.workdir import Workdir
 
 PRETRAINED = presets.PRETRAINED
+
+Arrays = dict[str, np.ndarray]
+"""Arrays by the path of their module, such as `cnn/blocks/0/first/kernel`."""
 
 
 class Recipe(config.Section):
@@ -35,13 +40,12 @@ class Recipe(config.Section):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A network with its weights, ready to read drawings."""
+    """All that is known of a trained network. Free of jax, for those who run it without."""
 
     recipe: Recipe
     categories: tuple[str, ...]
-    network: state.Network
-    params: state.Arrays
-    statistics: state.Arrays
+    params: Arrays
+    statistics: Arrays
 
 
 def is_run(folder: Path) -> bool:
@@ -49,28 +53,35 @@ def is_run(folder: Path) -> bool:
     return (folder / "config.yaml").is_file() or (folder / "checkpoints").is_dir()
 
 
-def from_workdir(workdir: Workdir) -> Bundle:
+def from_workdir(workdir: "Workdir") -> Bundle:
     """The best checkpoint of a run. Raises CheckpointError where there is none."""
     run = workdir.config()
-    network, trained = workdir.restore()
+    _, trained = workdir.restore()
     data = run.data.model_copy(update={"store": None})
     recipe = Recipe(
         model=run.model, data=data, temperature=_temperature(workdir, int(trained.step))
     )
-    return Bundle(recipe, workdir.categories(), network, *trained.used)
+    params, statistics = (
+        {name: np.asarray(leaf) for name, leaf in part.items()} for part in trained.used
+    )
+    return Bundle(recipe, workdir.categories(), params, statistics)
 
 
-def find(name: Path | str) -> Bundle:
+def find(name: Path | str = PRETRAINED) -> Bundle:
     """The model of a work directory, of a bundle's folder, or the one called `pretrained`.
 
     Raises:
         UserError: nothing usable lies there. CheckpointError: what lies there is damaged.
     """
     folder = presets.model(name)
-    return from_workdir(Workdir(folder)) if is_run(folder) else read(folder)
+    if not is_run(folder):
+        return read(folder)
+    from dsnjax.workdir import Workdir  # loads jax, which a bundle does without
+
+    return from_workdir(Workdir(folder))
 
 
-def _temperature(workdir: Workdir, step: int) -> float:
+def _temperature(workdir: "Workdir", step: int) -> float:
     """As fitted when this step was evaluated; 1 before that."""
     file = workdir.path / "evaluation.json"
     figures = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
@@ -99,18 +110,17 @@ def read(folder: Path) -> Bundle:
         arrays = load_file(folder / "weights.safetensors")
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{folder}/weights.safetensors: {error}") from error
-    parts: dict[str, state.Arrays] = {"params": {}, "statistics": {}}
+    parts: dict[str, Arrays] = {"params": {}, "statistics": {}}
     for name, array in arrays.items():
         part, _, path = name.partition("/")
-        parts[part][path] = jnp.asarray(array, jnp.float32)
+        parts[part][path] = array.astype(np.float32)
     for path, array in parts["params"].items():
         if path.endswith("head/bias") and len(array) != len(categories):
             raise CheckpointError(
                 f"{folder}/weights.safetensors: for {len(array)} categories, but categories.txt "
                 f"names {len(categories)}; make the bundle again"
             )
-    network = state.network(recipe.model, recipe.data, len(categories))
-    return Bundle(recipe, categories, network, parts["params"], parts["statistics"])
+    return Bundle(recipe, categories, parts["params"], parts["statistics"])
 
 
 def write(model: Bundle, folder: Path, card: str, dtype: str = "float16") -> None:
@@ -131,7 +141,7 @@ def write(model: Bundle, folder: Path, card: str, dtype: str = "float16") -> Non
     (folder / "README.md").write_text(card, encoding="utf-8")
 
 
-def card(workdir: Workdir, model: Bundle) -> str:
+def card(workdir: "Workdir", model: Bundle) -> str:
     """The model card of a run: data, figures, the command that made it."""
     file = workdir.path / "evaluation.json"
     if not file.is_file():

@@ -1,22 +1,26 @@
 """Drawings in, the names of what is drawn and their probabilities out."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import chain, islice, repeat
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 
 import raster
 from dsnjax import bundle
 from dsnjax.data import formats
-from dsnjax.data.inputs import inputs
 from dsnjax.naming import Naming, unfinished
 
-BATCH = 256
+if TYPE_CHECKING:
+    from dsnjax.compiled import Compiled
+    from dsnjax.export.runtime import Session
+
+BATCH = 1024  # rows to read at a time
 
 
 class Recognizer(Naming):
@@ -32,27 +36,27 @@ class Recognizer(Naming):
     def __init__(self, model: Path | str | None = None):
         self.bundle = bundle.find(bundle.PRETRAINED if model is None else model)
         self.categories = self.bundle.categories
-        network, params = self.bundle.network, self.bundle.params
-        statistics, temperature = self.bundle.statistics, self.bundle.recipe.temperature
-
-        @jax.jit
-        def probabilities(batch):
-            output, _ = network.apply(params, statistics, batch, train=False)
-            return jax.nn.softmax(output.logits / temperature)
-
-        self._probabilities = probabilities
+        self._network = _network(self.bundle)
 
     def probabilities(self, packed: raster.Packed) -> np.ndarray:
         """Probability of each category, float32 [b, k], of drawings as coordinates 0..255."""
-        parts = []
-        for start in range(0, len(packed), BATCH):
-            # A last batch of any length would compile once more; an empty drawing costs less.
-            rows = np.arange(start, min(start + BATCH, len(packed)))
-            size = BATCH if len(packed) > 16 else 16
-            filled = np.pad(rows, (0, size - len(rows)), mode="edge")
-            batch = inputs(packed.take(filled), self.bundle.recipe.data)
-            parts.append(np.asarray(self._probabilities(batch))[: len(rows)])
-        return np.concatenate(parts) if parts else np.zeros((0, len(self.categories)), np.float32)
+        return self._network.probabilities(packed)
+
+
+def _network(model: bundle.Bundle) -> "Session | Compiled":
+    """The network under onnxruntime, or under jax where only that is there; both say the same.
+
+    onnxruntime starts without jax, in a third of the time. But it would leave idle the accelerator
+    that a plugin of jax stands for.
+    """
+    if find_spec("jax_plugins") or not (find_spec("onnx") and find_spec("onnxruntime")):
+        from dsnjax.compiled import Compiled  # loads jax
+
+        return Compiled(model)
+    from dsnjax.export import onnx
+    from dsnjax.export.runtime import Session
+
+    return Session(onnx.build(model)[0].SerializeToString(), threads=os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def weights(
 
 
 def _taken(
-    fresh: Arrays, there: Arrays, branch: str, labels: list[tuple[int, int]], place: str
+    fresh: Arrays, there: bundle.Arrays, branch: str, labels: list[tuple[int, int]], place: str
 ) -> Arrays:
     """What `fresh` takes from the arrays `there`: all, or what belongs to a branch.
 

@@ -31,6 +31,7 @@ FLOORS = {
     "dsnjax.checkpoint": 4,
     "dsnjax.optim": 4,
     "dsnjax.bundle": 4,
+    "dsnjax.compiled": 4,
     "dsnjax.workdir": 4,
     "dsnjax.replay": 4,
     "dsnjax.models": 3,

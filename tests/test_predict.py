@@ -4,6 +4,9 @@ import json
 import re
 import shutil
 import struct
+import subprocess
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 
 import raster
 from dsnjax import pictures, predict
+from dsnjax.compiled import Compiled
 from dsnjax.data import formats
 from dsnjax.errors import UserError
 
@@ -123,6 +127,29 @@ def test_any_bytes_are_answered(recognizer, tmp_path_factory, text):
 def test_a_network_that_is_shown_times_says_which_row_has_none():
     row = formats.Drawing([([1], [2])])
     assert str(predict._untimed(row, 7)).startswith("row:7: times")
+
+
+def test_a_bundle_is_used_without_loading_jax():
+    code = f"""
+import sys
+from dsnjax.predict import Recognizer
+
+print(len(Recognizer().predict([{CAT}])), "jax" in sys.modules)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["1", "False"]
+
+
+@pytest.mark.parametrize(("name", "module"), [("onnx", None), ("jax_plugins", types)])
+def test_jax_runs_where_onnx_is_not_installed_or_an_accelerator_is(name, module, monkeypatch):
+    usual = predict.Recognizer().predict([CAT])[0]
+    monkeypatch.setitem(sys.modules, name, module)
+    recognizer = predict.Recognizer()
+    assert isinstance(recognizer._network, Compiled)
+    (named,) = recognizer.predict([CAT])
+    assert [one["category"] for one in named] == [one["category"] for one in usual]
+    for here, there in zip(named, usual, strict=True):
+        assert here["probability"] == pytest.approx(there["probability"], abs=1e-3)
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):

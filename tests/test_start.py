@@ -30,7 +30,7 @@ def model(folder, names, seed, **sizes):
     recipe = bundle.Recipe(model=config.check(config.Model, SIZES | sizes), data=run().data)
     network = state.network(recipe.model, recipe.data, len(names))
     weights = jax.jit(lambda: state.fresh(network, seed))()
-    bundle.write(bundle.Bundle(recipe, names, network, *weights), folder, "", dtype="float32")
+    bundle.write(bundle.Bundle(recipe, names, *weights), folder, "", dtype="float32")
     return weights
 
 

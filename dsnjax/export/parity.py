@@ -3,20 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 import raster
-from dsnjax import bundle, state
+from dsnjax import bundle
+from dsnjax.compiled import Compiled
 from dsnjax.data import batches, synthetic
-from dsnjax.data.inputs import inputs
 from dsnjax.data.store import Store
 from dsnjax.errors import Trouble, UserError
 from dsnjax.workdir import Workdir
 
 DRAWINGS = 1000
-BATCH = 50
 LARGEST = {"float32": 1e-3}
 """Largest difference of a logit that is let pass. Other precisions are held to MAP@3."""
 LOSS = 0.01
@@ -91,29 +88,10 @@ def compare(
     model: bundle.Bundle, run: Callable[[raster.Packed], np.ndarray], drawings: Drawings
 ) -> Parity:
     """Compares logits [b, k] of `run` with those of the network, computed in float32."""
-    expected, found = logits(model, drawings.packed), run(drawings.packed)
+    expected, found = Compiled(model).logits(drawings.packed), run(drawings.packed)
     label = expected.argmax(axis=1) if drawings.label is None else drawings.label
     difference = float(np.abs(expected - found).max())  # NaN where either has one
     return Parity(drawings, difference, map3(expected, label), map3(found, label))
-
-
-def logits(model: bundle.Bundle, packed: raster.Packed) -> np.ndarray:
-    """What the network itself says, float32 [b, k], computed in float32."""
-    recipe = model.recipe
-    exact = recipe.model.model_copy(update={"dtype": "float32"})
-    network = state.network(exact, recipe.data, len(model.categories))
-
-    @jax.jit
-    def said(batch):
-        output, _ = network.apply(model.params, model.statistics, batch, train=False)
-        return output.logits
-
-    parts = []
-    for start in range(0, len(packed), BATCH):
-        rows = np.arange(start, start + BATCH).clip(max=len(packed) - 1)
-        batch = jax.tree.map(jnp.asarray, inputs(packed.take(rows), recipe.data))
-        parts.append(np.asarray(said(batch)))
-    return np.concatenate(parts)[: len(packed)]
 
 
 def map3(logits: np.ndarray, label: np.ndarray) -> float:

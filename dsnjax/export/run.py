@@ -1,6 +1,7 @@
 """A model and a kind of export in, a folder of files out, compared before they are written."""
 
 import json
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -43,7 +44,7 @@ def export(
         run = stablehlo.Program(written, model).logits
     else:
         written = made.SerializeToString()
-        run = Session(written, threads=0).logits
+        run = Session(written, threads=os.cpu_count() or 1).logits
     found = parity.compare(model, run, parity.drawings(workdir))
     found.check(precision)
     if kind == "site":

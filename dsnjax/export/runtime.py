@@ -1,6 +1,7 @@
 """An exported ONNX model and drawings in, names out, by onnxruntime on the CPU; without jax."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from dsnjax.errors import CheckpointError, UserError
 from dsnjax.export.about import About
 from dsnjax.naming import Naming
 
-BATCH = 256
+BATCH = 64
 
 
 class Session(Naming):
@@ -22,7 +23,8 @@ class Session(Naming):
 
     Args:
         model: the file, or its bytes.
-        threads: that a run uses inside; 1 is fastest for a few drawings at a time.
+        threads: batches that run at once, each in one thread: cores that share the work of one
+            batch wait for each other.
 
     Raises:
         UserError: no such file, or one that dsnjax did not write.
@@ -37,7 +39,7 @@ class Session(Naming):
             raise UserError("onnxruntime is not installed: pip install 'dsnjax[export]'") from error
         name = "the model" if isinstance(model, bytes) else str(model)
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = 1
         options.log_severity_level = 3
         given = model if isinstance(model, bytes) else name
         damaged = (faults.Fail, faults.InvalidProtobuf, faults.InvalidGraph, faults.NotImplemented)
@@ -48,6 +50,7 @@ class Session(Naming):
         except (*damaged, faults.InvalidArgument, faults.RuntimeException) as error:
             what = str(error).splitlines()[0]
             raise CheckpointError(f"{name}: onnxruntime cannot read it ({what})") from error
+        self._map = ThreadPoolExecutor(threads, "network").map if threads > 1 else map
         self.about = _about(self._session.get_modelmeta().custom_metadata_map, name)
         self.categories = self.about.categories
         self._data = self.about.data()
@@ -61,7 +64,7 @@ class Session(Naming):
         """
         weighs = "attention" in self._outputs
         names = ["probabilities", "attention"] if weighs else ["probabilities"]
-        parts = [self._run(names, packed.take(rows)) for rows in _batches(len(packed))]
+        parts = list(self._map(lambda part: self._run(names, part), _batches(packed)))
         if not parts:
             parts = [(np.zeros((0, len(self.categories)), np.float32), np.zeros((0, 0)))]
         chances = np.concatenate([part[0] for part in parts])
@@ -73,8 +76,8 @@ class Session(Naming):
 
     def logits(self, packed: raster.Packed) -> np.ndarray:
         """What the network says before the softmax, float32 [b, k]."""
-        parts = [self._run(["logits"], packed.take(rows))[0] for rows in _batches(len(packed))]
-        return np.concatenate(parts)
+        parts = self._map(lambda part: self._run(["logits"], part)[0], _batches(packed))
+        return np.concatenate(list(parts))
 
     def _run(self, names: list[str], packed: raster.Packed) -> list[np.ndarray]:
         shown = inputs(packed, self._data)
@@ -90,8 +93,11 @@ class Session(Naming):
         return found
 
 
-def _batches(count: int) -> list[np.ndarray]:
-    return [np.arange(start, min(start + BATCH, count)) for start in range(0, count, BATCH)]
+def _batches(packed: raster.Packed) -> list[raster.Packed]:
+    count = len(packed)
+    return [
+        packed.take(np.arange(start, min(start + BATCH, count))) for start in range(0, count, BATCH)
+    ]
 
 
 def _about(properties: dict[str, str], name: str) -> About:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import raster
-from dsnjax import bundle, state
+from dsnjax import bundle, compiled
 from dsnjax.data.inputs import inputs
 
 PLATFORMS = ("cpu", "cuda")
@@ -27,8 +27,7 @@ BATCH = 50
 def build(model: bundle.Bundle) -> bytes:
     """The serialized file, weights inside, float32."""
     recipe = model.recipe
-    exact = recipe.model.model_copy(update={"dtype": "float32"})
-    network = state.network(exact, recipe.data, len(model.categories))
+    network = compiled.network(model)
 
     def said(image, points, length) -> dict[str, jax.Array]:
         batch = {"image": image, "points": points, "length": length}

@@ -15,8 +15,8 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from dsnjax import bundle
 from dsnjax.errors import CheckpointError, UserError
-from dsnjax.predict import Recognizer
 from dsnjax.serve import app, runtime, site
 
 DRAIN = 15  # seconds for what is under way when the server is told to end
@@ -95,7 +95,7 @@ def serve(model: Path | None, host: str, port: int, options: app.Options) -> Non
     """
     with listen(host, port) as listening:
         try:
-            served = site.Model.of(Recognizer(model).bundle)
+            served = site.Model.of(bundle.find(model or bundle.PRETRAINED))
         except CheckpointError as error:
             raise UserError(str(error)) from error
         name = f"[{host}]" if ":" in host else host

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import raster
-from dsnjax import bundle, config, presets, state
+from dsnjax import bundle, compiled, config, presets, state
 from dsnjax.export import onnx as to_onnx
 from dsnjax.export.runtime import Session
 
@@ -36,7 +36,7 @@ def made(model: dict, data: dict | None = None) -> bundle.Bundle:
 
     shapes = jax.eval_shape(network.init, jax.random.key(0))
     params, statistics = map(moved, shapes)
-    return bundle.Bundle(recipe, CATEGORIES, network, params, statistics)
+    return bundle.Bundle(recipe, CATEGORIES, params, statistics)
 
 
 def shrunk(preset: str) -> dict:
@@ -57,7 +57,7 @@ def compare(model: bundle.Bundle, bound: float = 1e-4) -> onnxruntime.InferenceS
     proto, _ = to_onnx.build(model)
     session = onnxruntime.InferenceSession(proto.SerializeToString())
     rng, data = np.random.default_rng(1), model.recipe.data
-    apply = jax.jit(functools.partial(model.network.apply, train=False))
+    apply = jax.jit(functools.partial(compiled.network(model).apply, train=False))
     for b, t in ((1, 1), (3, 24)):
         shape = (b, data.image_size, data.image_size, len(data.levels))
         batch = {

@@ -40,6 +40,14 @@ def test_a_session_names_drawings_as_the_recognizer_does(recognizer, exported):
     assert [one["category"] for one in said] == [one["category"] for one in known]
 
 
+def test_batches_that_run_at_once_come_back_in_order(exported):
+    packed = raster.pack([CAT, *[DOT] * 150, CAT])
+    for one, other in zip(
+        Session(exported, threads=3)(packed), Session(exported)(packed), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_attention_has_a_place_for_every_cell_and_step_and_sums_to_one(exported):
     session = Session(exported)
     _, attention = session(raster.pack([CAT, DOT]))
