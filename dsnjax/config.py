@@ -18,6 +18,7 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Widths = Annotated[tuple[Count, ...], Field(min_length=1)]
 SHOWN = ("image_size", "thickness", "length", "levels")  # what a network is shown of a drawing
+BATCH_NORM_EPSILON = 1e-5  # what is added to a variance, in training and in exports
 
 
 class Section(BaseModel):

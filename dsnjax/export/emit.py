@@ -12,7 +12,6 @@ from onnx import TensorProto
 
 from dsnjax import config
 from dsnjax.export.graph import Graph
-from dsnjax.models.norm import EPSILON
 
 LAYER_NORM_EPSILON = 1e-6  # flax's own
 
@@ -79,10 +78,11 @@ def vote(graph: Graph, model: config.Model, cnn: Tokens | None, rnn: Tokens | No
 def squares(graph: Graph, side: int, data: config.Data) -> str:
     """The image [b, h, w, c], 0..255, as [b, side * side * c, h / side, w / side], 0..1."""
     count, channels = data.image_size // side, len(data.levels)
-    x = graph.node("Div", graph.cast("image"), graph.constant(255.0))
-    x = graph.reshape(x, 0, count, side, count, side, channels)
+    # Bytes are moved before they are widened, and a product is ten times faster than a quotient.
+    x = graph.reshape("image", 0, count, side, count, side, channels)
     x = graph.transpose(x, 0, 2, 4, 5, 1, 3)
-    return graph.reshape(x, 0, side * side * channels, count, count)
+    x = graph.reshape(x, 0, side * side * channels, count, count)
+    return graph.node("Mul", graph.cast(x), graph.constant(1 / 255))
 
 
 def plain(graph: Graph, size: config.CNN, data: config.Data) -> Tokens:
@@ -177,7 +177,7 @@ def convolution(
         scale, offset, mean, var = (
             graph.weights[f"{norm}/{part}"] for part in ("scale", "bias", "mean", "var")
         )
-        slope = scale / np.sqrt(var + EPSILON)
+        slope = scale / np.sqrt(var + config.BATCH_NORM_EPSILON)
         kernel, bias = kernel * slope, (bias - mean) * slope + offset
     inputs = (
         graph.weight(f"{name}/kernel", kernel.transpose(3, 2, 0, 1), over=(1, 2, 3)),

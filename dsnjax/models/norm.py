@@ -5,8 +5,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
+from dsnjax.config import BATCH_NORM_EPSILON
+
 MOMENTUM = 0.9  # how much of the running statistics a batch leaves
-EPSILON = 1e-5
 
 
 class BatchNorm(nnx.Module):
@@ -34,5 +35,5 @@ class BatchNorm(nnx.Module):
             for running, now in ((self.mean, mean), (self.var, var)):
                 now = jax.lax.stop_gradient(now)
                 running[...] = MOMENTUM * running[...] + (1 - MOMENTUM) * now
-        slope = self.scale[...] * jax.lax.rsqrt(var + EPSILON)
+        slope = self.scale[...] * jax.lax.rsqrt(var + BATCH_NORM_EPSILON)
         return (wide * slope + (self.bias[...] - mean * slope)).astype(x.dtype)
