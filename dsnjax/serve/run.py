@@ -17,7 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dsnjax import bundle
 from dsnjax.errors import CheckpointError, UserError
-from dsnjax.serve import app, runtime, site
+from dsnjax.serve import app, runtime, site, wire
 
 DRAIN = 15  # seconds for what is under way when the server is told to end
 CONNECTIONS = 2048
@@ -61,8 +61,10 @@ class Impatient(H11Protocol):
     def _give_up(self) -> None:
         self._head = None
         if not self.transport.is_closing():
-            head = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-            self.transport.write(head)
+            message = f"the request's head did not arrive within {self.patience:g} s"
+            said = app.problem(wire.Fault(408, message))
+            head = [b"HTTP/1.1 408 Request Timeout", *(b": ".join(one) for one in said.raw_headers)]
+            self.transport.write(b"\r\n".join([*head, b"", bytes(said.body)]))
             self.transport.close()
 
 

@@ -7,13 +7,16 @@ import threading
 from collections.abc import Iterator
 
 import httpx2
+import jax
 import msgspec
 import numpy as np
 import pytest
 
 import raster
+from dsnjax import bundle, state
 from dsnjax.data import formats
-from dsnjax.serve import wire
+from dsnjax.serve import app, wire
+from dsnjax.serve.site import Model
 
 CAT = [[[0, 100, 255], [0, 30, 255]], [[7, 9], [3, 200]]]
 
@@ -69,6 +72,27 @@ def test_a_model_that_reads_times_wants_them():
     with pytest.raises(wire.Fault, match="this model reads times") as caught:
         wire.read_predict(json.dumps({"drawings": [CAT]}).encode(), timed=True)
     assert (caught.value.status, caught.value.path) == (422, "$.drawings[0][0]")
+
+
+def test_a_model_that_reads_times_is_served_to_the_page_and_to_others(serving, tiny):
+    data = tiny.data.model_copy(update={"levels": ("order", "time", "speed")})
+    network = state.network(tiny.model, data, 3)
+    weights = jax.device_get(jax.jit(lambda: state.fresh(network, 0))())
+    recipe = bundle.Recipe(model=tiny.model, data=data)
+    model = Model.of(bundle.Bundle(recipe, ("ant", "bird", "cat"), *weights))
+    timed = [[*stroke, [100 * i + 7 * j for j in range(len(stroke[0]))]]
+             for i, stroke in enumerate(CAT)]  # fmt: skip
+    with serving(model) as address, httpx2.Client(base_url=address, timeout=60) as client:
+        told = client.get("/model.json").json()
+        assert (told["timed"], told["browser"], told["server"]) == (True, False, True)
+        answer = client.post("/v1/predict", json={"drawings": [timed], "attention": True})
+        expected = model.network(raster.pack([raster.simplify(timed, times=True)]))[0]
+        top = answer.json()["results"][0]["top"]
+        assert [one["probability"] for one in top] == pytest.approx(
+            np.sort(expected[0])[::-1], abs=1e-3
+        )
+        refused = client.post("/v1/predict", json={"drawings": [CAT]})
+        assert said(refused)[:2] == (422, "$.drawings[0][0]")
 
 
 @pytest.mark.parametrize(
@@ -178,9 +202,16 @@ def test_slow_clients_are_sent_away_with_408(address):
         peer.sendall(head("Content-Length: 100") + b'{"drawings"')
     for peer in half_heads:
         peer.sendall(b"POST /v1/predict HTTP/1.1\r\nHost")
-    for peer in (*half_bodies, *half_heads, *silent):
-        with peer:
-            assert peer.recv(100).startswith(b"HTTP/1.1 408 ")
+    for peers, what in ((half_bodies, "body"), (half_heads, "request's head")):
+        for peer in (*peers, *(silent if peers is half_heads else ())):
+            with peer:
+                start, _, body = everything(peer).partition(b"\r\n\r\n")
+            assert start.startswith(b"HTTP/1.1 408 ")
+            assert f"content-length: {len(body)}".encode() in start
+            assert json.loads(body) == {
+                "error": f"the {what} did not arrive within 0.5 s",
+                "path": "$",
+            }
 
 
 def test_a_client_that_hangs_up_leaves_no_trace(address, client, capfd):
@@ -209,6 +240,23 @@ def test_only_the_page_is_served(address, path):
     with connected(address) as peer:
         peer.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         assert peer.recv(100).startswith(b"HTTP/1.1 404 ")
+
+
+def test_a_link_out_of_the_folder_is_not_followed(gate, serving, tmp_path, monkeypatch):
+    (tmp_path / "secret.txt").write_text("secret")
+    page = tmp_path / "page"
+    page.mkdir()
+    (page / "index.html").write_text("page")
+    (page / "link.txt").symlink_to(tmp_path / "secret.txt")
+    (page / "folder").symlink_to(tmp_path)
+    (page / "inside.txt").symlink_to(page / "index.html")
+    monkeypatch.setattr(app, "PAGE", page)
+    with serving(gate) as address, httpx2.Client(base_url=address) as client:
+        found = {
+            path: client.get(path).status_code
+            for path in ("/", "/inside.txt", "/link.txt", "/folder/secret.txt")
+        }
+    assert found == {"/": 200, "/inside.txt": 200, "/link.txt": 404, "/folder/secret.txt": 404}
 
 
 def test_the_document_describes_the_structs_that_check(client):
@@ -271,6 +319,11 @@ def test_a_broken_network_is_a_500_of_its_requests_only(serving):
 def connected(address: str) -> socket.socket:
     port = int(address.rpartition(":")[2])
     return socket.create_connection(("127.0.0.1", port), timeout=60)
+
+
+def everything(peer: socket.socket) -> bytes:
+    """What the server sends until it hangs up."""
+    return b"".join(iter(lambda: peer.recv(1000), b""))
 
 
 def head(*lines: str) -> bytes:
