@@ -50,7 +50,7 @@ def export(
     if kind == "site":
         from dsnjax.serve import site  # wants more than an ONNX file does
 
-        site.write(model, dest)
+        site.write(written, about, dest)
         return dest, found
     return _write(written, about, dest / f"model.{kind}"), found
 

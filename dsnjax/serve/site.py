@@ -13,6 +13,7 @@ from typing import Any
 from dsnjax import bundle
 from dsnjax.errors import UserError
 from dsnjax.export import onnx
+from dsnjax.export.about import About
 from dsnjax.export.runtime import Session
 from dsnjax.serve import runtime
 from dsnjax.serve.batching import Network
@@ -36,23 +37,24 @@ class Model:
         """A bundle, exported."""
         made, about = onnx.build(trained)
         exported = made.SerializeToString()
-        timed = about.levels != ("order",)
-        return cls(
-            Session(exported),
-            exported,
-            {
-                **about.model_dump(include={"categories", "image_size", "thickness", "length"}),
-                **about.model_dump(include={"grid", "stride"}),
-                "timed": timed,  # the image tells times, which the page itself cannot draw
-                "browser": runtime.there() and not timed,
-                "server": False,
-                "collect": False,
-            },
-        )
+        return cls(Session(exported), exported, told(about))
 
 
-def write(trained: bundle.Bundle, folder: Path) -> None:
-    """Writes the page with the model for any static host.
+def told(about: About) -> dict[str, Any]:
+    """model.json, as a static host has it: what the page must know of an exported model."""
+    timed = about.levels != ("order",)
+    return {
+        **about.model_dump(include={"categories", "image_size", "thickness", "length"}),
+        **about.model_dump(include={"grid", "stride"}),
+        "timed": timed,  # the image tells times, which the page itself cannot draw
+        "browser": runtime.there() and not timed,
+        "server": False,
+        "collect": False,
+    }
+
+
+def write(exported: bytes, about: About, folder: Path) -> None:
+    """Writes the page with an exported model for any static host.
 
     Raises:
         UserError: the folder holds something else, the model reads times, or what runs models in
@@ -60,11 +62,11 @@ def write(trained: bundle.Bundle, folder: Path) -> None:
     """
     if not runtime.there():
         raise UserError(f"site: {runtime.MISSING}")
-    model = Model.of(trained)
-    if model.about["timed"]:
+    model = told(about)
+    if model["timed"]:
         raise UserError("site: this model reads times, which the page cannot draw; serve it")
     if folder.exists() and any(folder.iterdir()) and not (folder / "model.json").is_file():
         raise UserError(f"{folder}: not empty and no site; give a new folder")
     shutil.copytree(PAGE, folder, dirs_exist_ok=True)
-    (folder / "model.onnx").write_bytes(model.onnx)
-    (folder / "model.json").write_text(json.dumps(model.about), encoding="utf-8")
+    (folder / "model.onnx").write_bytes(exported)
+    (folder / "model.json").write_text(json.dumps(model), encoding="utf-8")

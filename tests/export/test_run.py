@@ -13,6 +13,7 @@ from dsnjax.errors import Trouble
 from dsnjax.export import onnx as to_onnx
 from dsnjax.export import parity, stablehlo
 from dsnjax.export.runtime import Session
+from dsnjax.serve import runtime
 
 CAT = [[[0, 100, 255], [0, 30, 255]], [[7, 9], [3, 200]]]
 
@@ -82,6 +83,16 @@ def test_what_cannot_be_exported_is_said(words, message, tmp_path, monkeypatch, 
     assert main.main(["export", *words, "--dest", "out"]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_site_has_the_model_that_was_compared(model, few, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runtime, "there", lambda: True)  # no browser runs it here
+    dest = tmp_path / "site"
+    assert main.main(["export", "--to", "site", "--dest", str(dest)]) == 0
+    assert "parity: 32 made-up drawings" in capsys.readouterr().out
+    assert (dest / "index.html").is_file()
+    (named,) = Session(dest / "model.onnx").predict([CAT], top=1)
+    assert named[0]["category"] in json.loads((dest / "model.json").read_text())["categories"]
 
 
 def test_a_file_in_the_place_of_the_folder_is_said(few, tmp_path, capsys):

@@ -8,6 +8,7 @@ import pytest
 
 from dsnjax import bundle
 from dsnjax.data import formats
+from dsnjax.export import onnx
 from dsnjax.serve import runtime, site
 
 pytestmark = [pytest.mark.browser]
@@ -318,7 +319,8 @@ def test_a_folder_of_files_is_enough(visit, tmp_path):
         def log_message(self, *_):
             pass
 
-    site.write(bundle.read(bundle.PRETRAINED), tmp_path / "site")
+    made, about = onnx.build(bundle.read(bundle.PRETRAINED))
+    site.write(made.SerializeToString(), about, tmp_path / "site")
     handler = functools.partial(Quiet, directory=tmp_path / "site")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as host:
         thread = threading.Thread(target=host.serve_forever)
