@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dsnjax.workdir import Workdir
 
 PRETRAINED = presets.PRETRAINED
+KINDS = {"both": "A Deep Sketch Network", "cnn": "A CNN of drawings", "rnn": "An RNN of drawings"}
 
 Arrays = dict[str, np.ndarray]
 """Arrays by the path of their module, such as `cnn/blocks/0/first/kernel`."""
@@ -150,18 +151,20 @@ def card(workdir: "Workdir", model: Bundle) -> str:
     weights = sum(array.size for array in model.params.values())
     worst = sorted(figures["per_category"].items(), key=lambda item: item[1]["map3"])[:5]
     weak = ", ".join(f"{name} {own['map3']:.3f}" for name, own in worst)
-    data = workdir.config().data
+    run = workdir.config()
+    data = run.data
     source = (
         "made-up drawings of dsnjax"
         if data.store is None
         else "drawings of the Quick, Draw! Dataset by Google, Inc., CC BY 4.0, modified"
     )
-    return f"""# A Deep Sketch Network for {len(model.categories)} categories
+    return f"""# {KINDS[run.model.branches]} for {len(model.categories)} categories
 
 {weights:,} weights; reads drawings made of strokes and names what is drawn.
 
 | | |
 |---|---|
+| network | {_network(run)} |
 | trained on | {source} |
 | MAP@3 | {figures["map3"]:.4f} |
 | accuracy | {figures["accuracy"]:.4f} |
@@ -176,6 +179,15 @@ It knows only the ways of drawing that its training drawings show. Of anything e
 category that is nearest, however far that is; `--min-probability 0.5` makes it say unknown where
 it is not sure.
 """
+
+
+def _network(run: config.Config) -> str:
+    """What the network is made of, and whether center loss shaped its features."""
+    model = run.model
+    cnn = f"CNN ({model.cnn.block} blocks)"
+    rnn = f"{'bidirectional ' if model.rnn.bidirectional else ''}{model.rnn.cell.upper()}"
+    parts = {"cnn": cnn, "rnn": rnn, "both": f"{cnn} and {rnn}, which meet in their {model.fusion}"}
+    return f"{parts[model.branches]}; {'with' if run.loss.alpha else 'without'} center loss"
 
 
 def _calibration(measured: dict | None) -> str:

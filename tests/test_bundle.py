@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import raster
-from dsnjax import bundle, predict
+from dsnjax import bundle, config, predict
 from dsnjax.errors import CheckpointError, UserError
 from dsnjax.workdir import Workdir
 
@@ -29,6 +29,28 @@ def test_a_card_tells_what_was_measured(trained):
     figures = json.loads((trained / "evaluation.json").read_text())
     assert f"{figures['map3']:.4f}" in card
     assert f"{figures['drawings']:,} drawings of the test split" in card
+
+
+@pytest.mark.parametrize(
+    ("model", "alpha", "title", "network"),
+    [
+        ({}, 0.01, "A Deep Sketch Network", "CNN (light blocks) and bidirectional LSTM, which meet "
+         "in their tokens; with center loss"),
+        ({"fusion": "logits"}, 0, "A Deep Sketch Network", "CNN (light blocks) and bidirectional "
+         "LSTM, which meet in their logits; without center loss"),
+        ({"branches": "cnn", "cnn": {"block": "plain"}}, 0, "A CNN of drawings",
+         "CNN (plain blocks); without center loss"),
+        ({"branches": "rnn", "rnn": {"cell": "gru", "bidirectional": False}}, 0.1,
+         "An RNN of drawings", "GRU; with center loss"),
+    ],
+)  # fmt: skip
+def test_a_card_says_what_the_network_is(trained, tmp_path, model, alpha, title, network):
+    shutil.copy(trained / "evaluation.json", tmp_path)
+    run = config.check(config.Config, {"model": model, "loss": {"alpha": alpha}})
+    (tmp_path / "config.yaml").write_text(config.dump(run))
+    card = bundle.card(Workdir(tmp_path), bundle.read(bundle.PRETRAINED))
+    assert card.startswith(f"# {title} for 40 categories\n")
+    assert f"| network | {network} |\n" in card
 
 
 def test_a_bundle_does_not_overwrite_other_things(trained, tmp_path):
