@@ -140,6 +140,10 @@ def test_workers_start_without_jax():
     assert not loads_jax("import raster, dsnjax.data.prepare, dsnjax.data.store")
 
 
+def test_what_uses_a_bundle_starts_without_jax():
+    assert not loads_jax("import dsnjax.predict, dsnjax.export.onnx, dsnjax.serve.run")
+
+
 @pytest.mark.parametrize("words", [["--help"], ["train", "--help"]], ids=str)
 def test_help_comes_without_jax(words):
     assert not loads_jax(
