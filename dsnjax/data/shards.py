@@ -71,7 +71,7 @@ def convert(task: Range, categories: tuple[str, ...], folder: Path, times: bool 
                 np.savez(out, allow_pickle=False, **part)
             sidecar.parts.append(_checksum(file))
         sidecar.lines = source.number
-    with files.whole(_sidecar_file(task.number, folder), sync=False) as out:
+    with files.whole(sidecar_file(task.number, folder), sync=False) as out:
         out.write(msgspec.json.encode(sidecar))
     return sidecar
 
@@ -79,11 +79,16 @@ def convert(task: Range, categories: tuple[str, ...], folder: Path, times: bool 
 def finished(number: int, folder: Path) -> Sidecar | None:
     """The sidecar of a shard, if the shard is all there."""
     try:
-        sidecar = msgspec.json.decode(_sidecar_file(number, folder).read_bytes(), type=Sidecar)
+        sidecar = msgspec.json.decode(sidecar_file(number, folder).read_bytes(), type=Sidecar)
         found = [_checksum(part_file(number, part, folder)) for part in range(len(sidecar.parts))]
     except (FileNotFoundError, msgspec.DecodeError):
         return None
     return sidecar if found == sidecar.parts else None
+
+
+def sidecar_file(number: int, folder: Path) -> Path:
+    """Where a shard's sidecar lies."""
+    return folder / f"{number:06}.json"
 
 
 def part_file(number: int, part: int, folder: Path) -> Path:
@@ -225,10 +230,6 @@ def _source(stream: BinaryIO, task: Range) -> formats.Source:
             if stream.tell() >= end:  # all of the range is the middle of a line
                 break
     return formats.Source(stream, task.file, end - stream.tell())
-
-
-def _sidecar_file(number: int, folder: Path) -> Path:
-    return folder / f"{number:06}.json"
 
 
 def _checksum(file: Path) -> str:

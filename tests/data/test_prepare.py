@@ -11,12 +11,13 @@ import threading
 import time
 import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from dsnjax import config
+from dsnjax import config, tracking
 from dsnjax.data import engines, files, formats, join, prepare, shards
 from dsnjax.data.store import Counts, Store
 from dsnjax.errors import DataError, Interrupted, UserError
@@ -295,6 +296,26 @@ def test_finished_shards_are_not_made_again_and_a_damaged_one_is(tmp_path):
     a, b = checksums(tmp_path / "a"), checksums(tmp_path / "b")
     assert len(made) > 5 and a["points.npy"] == b["points.npy"]
     assert not work.exists()
+
+
+@pytest.mark.usefixtures("small_ranges")
+def test_rate_is_of_the_rows_read_now_not_of_those_that_lay_there(tmp_path, monkeypatch):
+    source, said = write(tmp_path / "in", cat=many(60)), []
+    plan = prepare._plan([source], ("cat",), False)
+    monkeypatch.setattr(tracking.Bar, "note", lambda self, text: said.append(text))
+
+    def last_said():
+        seconds = iter(range(1000))  # one for each shard
+        monkeypatch.setattr(prepare, "time", SimpleNamespace(perf_counter=lambda: next(seconds)))
+        prepare._converted(plan, tmp_path, 1, "local")
+        return said[-1]
+
+    count = len(plan.ranges)
+    assert count > 5 and last_said() == f"60 drawings  {60 / count:,.0f}/s"
+    lost = shards.sidecar_file(0, tmp_path)
+    rows = shards.finished(0, tmp_path).counts.rows
+    lost.unlink()
+    assert last_said() == f"60 drawings  {rows / count:,.0f}/s"
 
 
 def test_full_disk_ends_without_a_store_and_the_next_run_goes_on(tmp_path):
