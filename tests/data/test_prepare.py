@@ -312,10 +312,10 @@ def test_rate_is_of_the_rows_read_now_not_of_those_that_lay_there(tmp_path, monk
 
     count = len(plan.ranges)
     assert count > 5 and last_said() == f"60 drawings  {60 / count:,.0f}/s"
-    lost = shards.sidecar_file(0, tmp_path)
-    rows = shards.finished(0, tmp_path).counts.rows
-    lost.unlink()
-    assert last_said() == f"60 drawings  {rows / count:,.0f}/s"
+    lost = shards.finished(0, tmp_path)
+    assert lost is not None
+    shards.sidecar_file(0, tmp_path).unlink()
+    assert last_said() == f"60 drawings  {lost.counts.rows / count:,.0f}/s"
 
 
 def test_full_disk_ends_without_a_store_and_the_next_run_goes_on(tmp_path):
