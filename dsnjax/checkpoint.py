@@ -5,7 +5,6 @@ with the SHA-256 of every file in it. Orbax itself loads a flipped bit without a
 counts only while its manifest verifies, and the step before it is used instead.
 """
 
-import contextlib
 import hashlib
 import json
 import logging
@@ -22,6 +21,9 @@ from dsnjax import processes
 from dsnjax.data.files import whole
 from dsnjax.errors import CheckpointError, Interrupted, UserError
 from dsnjax.state import TrainState
+
+# Orbax speaks of every save, and of one that fails on 200 lines; it is told in our own words.
+logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
 
 LATEST = 2  # steps kept besides the best one; the older serves where the newer is damaged
 
@@ -58,8 +60,7 @@ class Checkpoints:
         self.check(wait=True)
         step = int(state.step)
         self.folder.mkdir(parents=True, exist_ok=True)
-        with _quiet():
-            response = ocp.save_async(str(self._place(step)), _parts(state), overwrite=True)
+        response = ocp.save_async(str(self._place(step)), _parts(state), overwrite=True)
         self._saving = self._thread.submit(self._commit, response, _shapes(state), step, map3)
 
     def check(self, *, wait: bool = False) -> None:
@@ -166,8 +167,7 @@ class Checkpoints:
                     f"{self._place(step)}: {name} is {there} there, the config wants {wanted}; "
                     f"use the {flags} values it was trained with"
                 )
-        with _quiet():
-            return TrainState(**ocp.load(str(self._place(step)), _parts(like)))
+        return TrainState(**ocp.load(str(self._place(step)), _parts(like)))
 
     def _commit(self, response: Any, shapes: dict[str, str], step: int, map3: float | None) -> None:
         """Waits for Orbax, writes the manifest, drops the steps that are no longer kept."""
@@ -186,7 +186,10 @@ class Checkpoints:
         kept = {*self.steps()[-LATEST:], self.ranked()[0]}
         for old in set(self.steps()) - kept:
             (self.folder / f"{old}.json").unlink()
-            shutil.rmtree(self._place(old), ignore_errors=True)
+        # Also what a killed run left behind half written.
+        for place in self.folder.iterdir():
+            if place.is_dir() and place.name not in map(str, kept):
+                shutil.rmtree(place, ignore_errors=True)
 
     def _write(self, step: int, manifest: dict[str, Any]) -> None:
         """The manifest of a step, complete or not at all, also after a loss of power."""
@@ -224,15 +227,3 @@ def _shapes(state: TrainState) -> dict[str, str]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Orbax and absl speak of every save; a failure is told in our own words."""
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
