@@ -1,11 +1,14 @@
 """What can go wrong that is not a bug, and the exit code that says so to a launcher."""
 
+import errno
+
 
 class Trouble(ValueError):
     """Ends a command with one line on stderr and `exit_code`; never with a traceback."""
 
     exit_code = 1
-    said = False  # already, by another process of the same run
+    shared = False  # met by all processes of the run at the same place
+    said = False  # already, by another of them
 
 
 class UserError(Trouble):
@@ -33,3 +36,25 @@ class Interrupted(Trouble):
 
 
 KINDS = {kind.__name__: kind for kind in (UserError, DataError, CheckpointError, Interrupted)}
+
+# What the machine refuses, and what to do: a disk can be emptied, the rest is a mistake.
+REFUSED = {
+    errno.ENOSPC: (Interrupted, "make room; the same command goes on"),
+    errno.EDQUOT: (Interrupted, "make room; the same command goes on"),
+    errno.EROFS: (UserError, "name another place"),
+    errno.EACCES: (UserError, "name another place"),
+    errno.EPERM: (UserError, "name another place"),
+}
+
+
+def as_trouble(error: BaseException) -> Trouble | None:
+    """What an error is to who runs the command; None for a bug."""
+    if isinstance(error, Trouble):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted("interrupted; the same command goes on")
+    if isinstance(error, OSError) and error.errno in REFUSED:
+        kind, way_out = REFUSED[error.errno]
+        where = f"{error.filename}: " if error.filename else ""  # no name comes from a write
+        return kind(f"{where}{error.strerror}; {way_out}")
+    return None

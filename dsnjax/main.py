@@ -1,6 +1,5 @@
 """argv -> one command; nothing else."""
 
-import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -10,15 +9,7 @@ import tyro
 
 from dsnjax import config, flags
 from dsnjax.commands import COMMANDS, Train
-from dsnjax.errors import Interrupted, Trouble, UserError
-
-# What the machine refuses, and the exit code: a disk can be emptied, a permission is a mistake.
-NOT_OURS = {
-    errno.ENOSPC: Interrupted,
-    errno.EDQUOT: Interrupted,
-    errno.EROFS: UserError,
-    errno.EACCES: UserError,
-}
+from dsnjax.errors import UserError, as_trouble
 
 OVERVIEW = """dsnjax: drawings made of strokes in, the name of what is drawn out.
 
@@ -34,21 +25,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         run(words)
-    except Trouble as trouble:
-        if not trouble.said:
-            print(f"dsnjax: {trouble}", file=sys.stderr)
-        return trouble.exit_code
-    except KeyboardInterrupt:
-        print("dsnjax: interrupted; the same command goes on", file=sys.stderr)
-        return Interrupted.exit_code
     except BrokenPipeError:  # `dsnjax predict ... | head` has seen enough
         # What is still in the buffer would raise again when Python closes it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        if error.errno not in NOT_OURS:
+    except (ValueError, OSError, KeyboardInterrupt) as error:
+        if not (trouble := as_trouble(error)):
             raise
-        print(f"dsnjax: {error.filename}: {error.strerror}", file=sys.stderr)
-        return NOT_OURS[error.errno].exit_code
+        if not trouble.said:
+            print(f"dsnjax: {trouble}", file=sys.stderr)
+        return trouble.exit_code
     return 0
 
 

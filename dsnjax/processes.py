@@ -23,7 +23,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from dsnjax.errors import KINDS, Interrupted, Trouble, UserError
+from dsnjax.errors import KINDS, Interrupted, Trouble, UserError, as_trouble
 
 Kind = TypeVar("Kind", bound=Trouble)
 
@@ -115,7 +115,7 @@ def joined() -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if not (isinstance(error, Trouble) and error in _agreed):
+        if not (isinstance(error, Trouble) and error.shared):
             # jax's own way out would wait for processes that may no longer answer.
             os._exit(_tell(error))
         raise
@@ -129,13 +129,9 @@ def first() -> bool:
     return jax.process_index() == 0
 
 
-_agreed: list[Trouble] = []
-
-
 def agreed(trouble: Kind) -> Kind:
     """A trouble that all processes meet at the same place; the first one says it."""
-    trouble.said = not first()
-    _agreed.append(trouble)
+    trouble.shared, trouble.said = True, not first()
     return trouble
 
 
@@ -256,13 +252,13 @@ def _tell(error: BaseException) -> int:
     """Says what ended this process, and gives its exit code."""
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
-    if isinstance(error, Trouble):
-        print(f"dsnjax: process {jax.process_index()}: {error}", file=sys.stderr)
-        code = error.exit_code
-    elif isinstance(error, jax.errors.JaxRuntimeError) or _lost_a_peer(error):
+    if _lost_a_peer(error):
         what = " ".join(str(error).split())[:120]
         print(f"dsnjax: another process was lost ({what}); start all again", file=sys.stderr)
         code = Interrupted.exit_code
+    elif trouble := as_trouble(error):
+        print(f"dsnjax: process {jax.process_index()}: {trouble}", file=sys.stderr)
+        code = trouble.exit_code
     else:
         traceback.print_exception(error)
         code = 1
@@ -271,5 +267,7 @@ def _tell(error: BaseException) -> int:
 
 
 def _lost_a_peer(error: BaseException) -> bool:
-    """Whether it is how a collective over a broken connection ends on a CPU."""
-    return type(error) is ValueError and "Gloo" in str(error)
+    """Whether it is how a collective over a broken connection ends."""
+    if isinstance(error, jax.errors.JaxRuntimeError):
+        return "RESOURCE_EXHAUSTED" not in str(error)  # want of memory, which comes again
+    return type(error) is ValueError and "Gloo" in str(error)  # on a CPU

@@ -1,6 +1,5 @@
 import errno
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -65,15 +64,24 @@ def test_a_mistake_is_one_line_with_its_exit_code(
 
 @pytest.mark.fault
 @pytest.mark.parametrize(
-    ("number", "code"),
-    [(errno.ENOSPC, 75), (errno.EROFS, 2), (errno.EACCES, 2), (errno.EDQUOT, 75)],
+    ("error", "code", "said"),
+    [
+        (OSError(errno.ENOSPC, "full", "a/b.tmp"), 75, "a/b.tmp: full; make room; the same comma"),
+        (OSError(errno.ENOSPC, "full"), 75, "full; make room; the same command goes on"),
+        (OSError(errno.EDQUOT, "quota", "a"), 75, "a: quota; make room; the same command goes on"),
+        (OSError(errno.EROFS, "read-only", "a"), 2, "a: read-only; name another place"),
+        (OSError(errno.EACCES, "denied", "a"), 2, "a: denied; name another place"),
+        (KeyboardInterrupt(), 75, "interrupted; the same command goes on"),
+    ],
 )
-def test_what_the_machine_refuses_is_one_line(capsys, monkeypatch, number, code):
+def test_what_comes_from_outside_is_one_line(capsys, monkeypatch, error, code, said):
     def refuse(words):
-        raise OSError(number, os.strerror(number), "runs/a/config.tmp")
+        raise error
 
     monkeypatch.setattr(main, "run", refuse)
-    assert say(capsys, "train") == (code, "", f"dsnjax: runs/a/config.tmp: {os.strerror(number)}\n")
+    got, out, err = say(capsys, "train")
+    assert (got, out, err.count("\n")) == (code, "", 1)
+    assert err.startswith(f"dsnjax: {said}")
 
 
 def test_other_trouble_with_files_is_a_bug_with_its_traceback(monkeypatch):

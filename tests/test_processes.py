@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import shutil
@@ -6,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 import yaml
 
@@ -15,6 +17,7 @@ from dsnjax.processes import Cluster
 from dsnjax.workdir import Workdir
 
 ROOT = Path(__file__).parents[1]
+SOON = 60  # seconds after the death of one process in which the others end
 SLURM = {
     "SLURM_JOB_ID": "7",
     "SLURM_STEP_NODELIST": "node[01-02]",
@@ -94,6 +97,30 @@ def test_a_port_that_is_taken_is_said_before_the_runtime_finds_out():
     processes._check_port(address)
 
 
+LOST = "dsnjax: another process was lost ("
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (OSError(errno.ENOSPC, "full"), 75, "dsnjax: process 0: full; make room; the same comm"),
+        (KeyboardInterrupt(), 75, "dsnjax: process 0: interrupted; the same command goes on"),
+        (UserError("no store"), 2, "dsnjax: process 0: no store"),
+        (jax.errors.JaxRuntimeError("UNAVAILABLE: reset"), 75, LOST),
+        (ValueError("UNKNOWN: Gloo all-reduce failed"), 75, LOST),
+        (
+            jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory"),
+            1,
+            "jax.errors.JaxRuntimeError: RES",
+        ),
+        (ValueError("shapes"), 1, "ValueError: shapes"),
+    ],
+)
+def test_what_ends_one_process_of_several_is_said_with_its_exit_code(capsys, error, code, said):
+    assert processes._tell(error) == code
+    assert capsys.readouterr().err.startswith(said)
+
+
 def test_what_one_process_alone_does_together_is_just_done():
     assert processes.together(lambda: {"a": 1}) == {"a": 1}
 
@@ -127,7 +154,10 @@ def start(tmp_path_factory, tiny):
             )
             for environment, fault in zip(environments, faults, strict=False)
         ]
-        said = [one.communicate()[1] for one in running]
+        killed = [one for one, fault in zip(running, faults, strict=False) if "kill" in fault]
+        for one in killed:
+            one.wait()
+        said = [one.communicate(timeout=SOON if killed else None)[1] for one in running]
         return [(one.returncode, err) for one, err in zip(running, said, strict=True)]
 
     return run
@@ -151,6 +181,20 @@ def slurm():
     job = next(job for job in range(4096) if _is_free(61440 + job))
     fake = SLURM | {"SLURM_STEP_NODELIST": "localhost", "SLURM_JOB_ID": str(job)}
     return [fake | {"SLURM_PROCID": str(index)} for index in range(2)]
+
+
+def open_mpi():
+    """The same as mpirun of Open MPI 4 sets them; the port comes from the number of the job."""
+    job = next(job for job in range(4096) if _is_free(61440 + job))
+    return [
+        {
+            "OMPI_MCA_orte_hnp_uri": f"{job * 4096}.0;tcp://127.0.0.1:1",
+            "OMPI_COMM_WORLD_SIZE": "2",
+            "OMPI_COMM_WORLD_RANK": str(index),
+            "OMPI_COMM_WORLD_LOCAL_RANK": str(index),
+        }
+        for index in range(2)
+    ]
 
 
 def _is_free(port: int) -> bool:
@@ -204,7 +248,9 @@ def test_one_process_stops_and_two_of_slurm_go_on(start, trained, tmp_path, monk
 @pytest.mark.slow
 @pytest.mark.fault
 @pytest.mark.parametrize("victim", [0, 1])
-def test_who_is_left_ends_with_75_and_says_why(start, tmp_path, victim):
+def test_who_is_left_ends_soon_with_75_and_says_why_and_all_go_on_when_started_again(
+    start, trained, tmp_path, victim
+):
     faults = ["none asked 0", "none asked 0"]
     faults[victim] = "kill asked 3"
     ended = start(tmp_path / "run", named(), faults)
@@ -214,6 +260,19 @@ def test_who_is_left_ends_with_75_and_says_why(start, tmp_path, victim):
     assert said.splitlines()[-1].startswith("dsnjax: another process was lost")
     # Of a lost process 0 jax's own runtime speaks as well, before us.
     assert victim == 0 or said.count("\n") == 1
+    if victim:
+        assert [code for code, _ in start(tmp_path / "run", named())] == [0, 0]
+        assert_same_figures(tmp_path / "run", trained)
+
+
+@pytest.mark.multihost
+@pytest.mark.fault
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_process_whose_others_do_not_come_ends_when_the_time_is_up(start, tmp_path, index):
+    alone = named()[index] | {"DSNJAX_START_TIMEOUT": "2"}
+    ((code, said),) = start(tmp_path / "run", [alone])
+    assert (code, said.count("\n")) == (75, 1)
+    assert "start all" in said
 
 
 @pytest.mark.multihost
@@ -232,11 +291,12 @@ def test_a_port_that_is_taken_is_said_in_one_line(start, tmp_path):
 
 @pytest.mark.multihost
 @pytest.mark.slow
-def test_a_mistake_ends_both_processes_alike_and_is_said_once(start, trained, tmp_path):
+@pytest.mark.parametrize("launched", [named, slurm, open_mpi])
+def test_a_mistake_ends_both_processes_alike_and_is_said_once(start, trained, tmp_path, launched):
     shutil.copytree(trained, tmp_path / "run")
     file = tmp_path / "run" / "config.yaml"
     file.write_text(file.read_text().replace("seed: 0", "seed: 9"))
-    ended = start(tmp_path / "run", named())
+    ended = start(tmp_path / "run", launched())
     assert [code for code, _ in ended] == [2, 2]
     assert [said.count("\n") for _, said in ended] == [1, 0]
     assert "holds a run with seed=9, not 0" in ended[0][1]
