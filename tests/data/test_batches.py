@@ -56,6 +56,22 @@ def test_threads_change_no_batch(store, tiny, threads):
     assert all(same(a, b) for a, b in pairs)
 
 
+def test_what_goes_wrong_in_a_thread_is_told_where_the_batch_is_wanted(store, tiny, monkeypatch):
+    data, draw = tiny.data.model_copy(update={"threads": 3}), batches.draw
+    wanted = batches.order(store, np.arange(100), data, 3)[5]
+
+    def drawn(store, rows, data, chance=None):
+        if np.array_equal(rows, wanted):
+            raise OSError("the disk of row 7 is gone")
+        return draw(store, rows, data, chance)
+
+    monkeypatch.setattr(batches, "draw", drawn)
+    with closing(batches.training(store, np.arange(100), data, 3, 0)) as found:
+        assert len(list(islice(found, 5))) == 5
+        with pytest.raises(OSError, match="the disk of row 7 is gone"):
+            next(found)
+
+
 @pytest.mark.parametrize("processes", [2, 4])
 def test_processes_together_make_the_batches_of_one(store, tiny, processes):
     rows = np.arange(100)
