@@ -73,7 +73,9 @@ class Checkpoints:
         except (OSError, ValueError) as error:  # Orbax reports a full disk as a ValueError
             for left in self.folder.glob("*.orbax-checkpoint-tmp*"):
                 shutil.rmtree(left, ignore_errors=True)
-            what = " ".join(str(error).split())[:200]
+            what = " ".join(str(error).split())[-200:]  # the cause comes last, behind long paths
+            if "No space left" in what:
+                what = "the disk is full"
             raise Interrupted(
                 f"{self.folder}: saving a checkpoint failed: {what}; "
                 f"step {max(self.steps(), default=0)} is intact, make room and start again"
