@@ -1,6 +1,5 @@
 """A folder that holds one run: config.yaml, metrics.jsonl, checkpoints/, evaluation.json."""
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -34,7 +33,8 @@ class Workdir:
         """Holds the folder for one run of `config`; writes config.yaml, or finds the same one.
 
         Raises:
-            UserError: another process trains here, or the folder holds a run of other values.
+            UserError: another process trains here, the folder cannot be written, or it holds a run
+                of other values.
         """
         with ExitStack() as held:
             processes.together(lambda: self._begin(config, held))
@@ -88,14 +88,7 @@ class Workdir:
             return network, saved.best(abstract(network, config, mesh.make()))
 
     def _begin(self, config: schema.Config, held: ExitStack) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
-        lock = held.enter_context((self.path / "lock").open("w"))
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"{self.path}: another run is using this folder; wait, or give another --workdir"
-            ) from error
+        held.enter_context(files.locked(self.path))
         self._write(config)
 
     def _make_up(self, count: int) -> None:
@@ -107,7 +100,8 @@ class Workdir:
     def _name(self, categories: tuple[str, ...]) -> None:
         file = self.path / "categories.txt"
         if not file.exists():
-            file.write_text("".join(f"{name}\n" for name in categories), encoding="utf-8")
+            with files.whole(file) as opened:
+                opened.write("".join(f"{name}\n" for name in categories).encode())
 
     def _write(self, config: schema.Config) -> None:
         file = self.path / "config.yaml"

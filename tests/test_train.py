@@ -1,16 +1,19 @@
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
 import yaml
 
-from dsnjax import config, mesh, state, stop, train
+from dsnjax import config, main, mesh, state, stop, train
 from dsnjax.data import batches, prepare, synthetic
 from dsnjax.errors import DataError, Interrupted, UserError
 from dsnjax.workdir import Workdir, abstract
@@ -121,9 +124,23 @@ def test_a_folder_holds_one_run(whole, tiny):
 def test_a_folder_in_use_is_refused(whole, tiny):
     with (
         Workdir(whole[0]).claim(tiny),
-        pytest.raises(UserError, match="another run is using this folder"),
+        pytest.raises(UserError, match="another run writes here; wait until it has ended, or name"),
     ):
         train.train(tiny, Workdir(whole[0]))
+
+
+def test_a_folder_below_a_file_is_refused(tiny, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"file/run: cannot be written \(.*\); name another"):
+        train.train(tiny, Workdir(tmp_path / "file" / "run"))
+
+
+@pytest.mark.parametrize("small_disk", [64], indirect=True)
+@pytest.mark.fault
+def test_a_folder_that_can_only_be_read_is_refused(tiny, small_disk):
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(UserError, match=r"run: cannot be written \(Read-only.*\); name another"):
+        train.train(tiny, Workdir(small_disk / "run"))
 
 
 def test_a_store_of_other_categories_is_refused(whole, tiny, tmp_path):
@@ -151,6 +168,61 @@ def test_a_loss_that_is_no_number_stops_and_saves_nothing(tiny, tmp_path):
     assert [one["key_id"] for one in batch] == [str(one) for one in store.key_id[order[2]]]
     assert not (tmp_path / "evaluation.json").exists()
     assert list((tmp_path / "checkpoints").glob("*.json")) == []
+
+
+@pytest.mark.fault
+def test_one_bad_batch_is_named_and_the_run_goes_on_from_the_checkpoint_before_it(
+    whole, tiny, tmp_path, monkeypatch
+):
+    steps = iter(range(1, 1000))
+
+    def poisoned(batch, devices):
+        points = batch["points"] * (np.nan if next(steps) == 5 else 1)
+        return mesh.spread(batch | {"points": points}, devices)
+
+    with monkeypatch.context() as patch, pytest.raises(DataError, match="step 5, seed 0: the loss"):
+        patch.setattr(train, "mesh", SimpleNamespace(**vars(mesh) | {"spread": poisoned}))
+        train.train(tiny, Workdir(tmp_path))
+    said = [json.loads(line) for line in (tmp_path / "batch-5.ndjson").read_text().splitlines()]
+    workdir = Workdir(tmp_path)
+    assert workdir.checkpoints().steps() == [4]
+    assert [one["row"] for one in said] == made_again(workdir, 5)
+    assert train.train(tiny, workdir) == whole[1]
+    assert_same_run(tmp_path, whole[0])
+
+
+def made_again(workdir, step):
+    """The rows of a step's batch, found as docs/scale.md says."""
+    config, store = workdir.config(), workdir.store()
+    rows = batches.rows(store, config.data)["train"]
+    columns = batches.training(store, rows, config.data, config.seed, step - 1, columns=["hash"])
+    with closing(columns) as found:
+        wanted = next(found)["hash"]
+    row_of = {one: row for row, one in enumerate(store.hash.tolist())}
+    return [row_of[one] for one in wanted.tolist()]
+
+
+@pytest.mark.parametrize("small_disk", [2048], indirect=True)
+@pytest.mark.fault
+def test_a_run_on_a_full_disk_says_so_and_goes_on_when_there_is_room(
+    whole, tiny, small_disk, monkeypatch, capsys
+):
+    run = small_disk / "run"
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(stop.Stop, "asked", after(5)["asked"])
+        train.train(tiny, Workdir(run))
+    capsys.readouterr()
+    for room in (0, 64 << 10):  # for nothing at all, and for less than a checkpoint
+        rest = small_disk / "rest"
+        rest.write_bytes(bytes(shutil.disk_usage(small_disk).free - room))
+        assert main.main(["train", "--workdir", str(run)]) == 75
+        lines = capsys.readouterr().err.splitlines()
+        (said,) = [line for line in lines if not line.startswith("epoch ")]
+        assert re.search("^dsnjax: .*(No space left on device|the disk is full); .*make room", said)
+        assert Workdir(run).checkpoints().steps()[-1] == 6
+        rest.unlink()
+    assert train.train(tiny, Workdir(run)) == whole[1]
+    assert_same_weights(run, whole[0])
 
 
 def test_an_epoch_ends_where_its_last_drawing_is_seen():

@@ -47,7 +47,9 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(f"{folder}: another run writes here; wait until it has ended") from None
+            raise UserError(
+                f"{folder}: another run writes here; wait until it has ended, or name another"
+            ) from None
         yield
 
 
