@@ -28,7 +28,8 @@ ALONE = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
 
 def local(convert: Convert, ranges: Sequence[Range], jobs: int) -> Results:
     """By this process and `jobs - 1` others: they import for seconds, this one begins at once."""
-    if jobs == 1:
+    jobs = min(jobs, len(ranges))  # all others are started, whether there is work for them or not
+    if jobs <= 1:
         for task in ranges:
             yield task.number, convert(task)
         return
