@@ -22,7 +22,7 @@ import torch
 from torch import nn
 from torch.nn import functional as fn
 
-from dsnjax import config
+from dsnjax import config, tracking
 from dsnjax.data import batches, noise
 from dsnjax.data.store import Store
 from dsnjax.predict import Recognizer
@@ -123,8 +123,8 @@ def trained(store: Store, rows: np.ndarray, data: config.Data, epochs: int) -> n
     optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=DECAY)
     steps = epochs * len(loader)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
-    for _ in range(epochs):
-        for image, label in loader:
+    with tracking.bar("training", steps) as bar:
+        for image, label in bar.watched(batch for _ in range(epochs) for batch in loader):
             loss = fn.cross_entropy(network(scaled(image)), label)
             optimizer.zero_grad()
             loss.backward()
