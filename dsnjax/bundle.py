@@ -68,13 +68,13 @@ def from_workdir(workdir: "Workdir") -> Bundle:
     return Bundle(recipe, workdir.categories(), params, statistics)
 
 
-def find(name: Path | str = PRETRAINED) -> Bundle:
-    """The model of a work directory, of a bundle's folder, or the one called `pretrained`.
+def find(name: Path | str | None = None) -> Bundle:
+    """The model of a run or a bundle; None or `pretrained` is the one that ships.
 
     Raises:
         UserError: nothing usable lies there. CheckpointError: what lies there is damaged.
     """
-    folder = presets.model(name)
+    folder = PRETRAINED if name is None else presets.model(name)
     if not is_run(folder):
         return read(folder)
     from dsnjax.workdir import Workdir  # loads jax, which a bundle does without

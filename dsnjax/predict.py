@@ -34,7 +34,7 @@ class Recognizer(Naming):
     """
 
     def __init__(self, model: Path | str | None = None):
-        self.bundle = bundle.find(bundle.PRETRAINED if model is None else model)
+        self.bundle = bundle.find(model)
         self.categories = self.bundle.categories
         self._network = _network(self.bundle)
 

@@ -97,7 +97,7 @@ def serve(model: Path | None, host: str, port: int, options: app.Options) -> Non
     """
     with listen(host, port) as listening:
         try:
-            served = site.Model.of(bundle.find(model or bundle.PRETRAINED))
+            served = site.Model.of(bundle.find(model))
         except CheckpointError as error:
             raise UserError(str(error)) from error
         name = f"[{host}]" if ":" in host else host
