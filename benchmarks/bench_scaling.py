@@ -17,7 +17,7 @@ import gates
 import jax
 import numpy as np
 
-from dsnjax import config, mesh, optim, state
+from dsnjax import config, mesh, optim, settings, state
 from dsnjax.step import make_train_step
 
 STEPS = 1000  # of the run; no matter for what a step costs
@@ -108,9 +108,9 @@ def main() -> int:
     parser.add_argument("--link-gb-per-s", type=float, default=100.0, help="of one GPU, one way")
     chosen = parser.parse_args()
     batch, rounds, steps = (64, 3, 1) if chosen.quick else (chosen.batch, 7, 2)
-    values = config.load(chosen.config)
+    values = settings.load(chosen.config)
     values["data"] = dict(values.get("data") or {}) | {"batch_size": batch}
-    run, categories = config.check(config.Config, values), 40
+    run, categories = settings.check(config.Config, values), 40
 
     rivals = {str(n): Steps(run, n, 1, categories).timed(steps) for n in (1, 2)}
     seconds = gates.take_turns(rivals, rounds)

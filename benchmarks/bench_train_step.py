@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from gates import at_least
 
-from dsnjax import config, optim, state
+from dsnjax import config, optim, settings, state
 from dsnjax.data import batches, prepare, synthetic
 from dsnjax.data.store import Store
 from dsnjax.step import make_train_step
@@ -60,7 +60,7 @@ def main() -> int:
             found.append(end_to_end(store, chosen))
         if GPU and not chosen.quick:
             for name in ("resnet50", "dsn"):
-                roofline(settings(name, ROOFLINE_BATCH, "bfloat16"), store)
+                roofline(at_size(name, ROOFLINE_BATCH, "bfloat16"), store)
     return gates.finish(chosen, found)
 
 
@@ -71,12 +71,12 @@ def made_up(folder: Path) -> Store:
     return Store.open(folder / "store")
 
 
-def settings(preset: str, batch: int, dtype: str) -> config.Config:
+def at_size(preset: str, batch: int, dtype: str) -> config.Config:
     """A preset at a batch size, computing in a dtype."""
-    values = config.load(preset)
+    values = settings.load(preset)
     values["data"] = {**values.get("data", {}), "batch_size": batch}
     values["model"] = {**values.get("model", {}), "dtype": dtype}
-    return config.check(config.Config, values)
+    return settings.check(config.Config, values)
 
 
 def batch_size(preset: str, chosen: argparse.Namespace) -> int:
@@ -129,7 +129,7 @@ def race(preset: str, store: Store, chosen: argparse.Namespace) -> list[gates.Ga
 
 def our_ways(preset: str, size: int, store: Store, quick: bool) -> Iterator[tuple[str, Way]]:
     for dtype in ("float32",) if quick else ("float32", "bfloat16"):
-        ours = Ours(settings(preset, size, dtype), store)
+        ours = Ours(at_size(preset, size, dtype), store)
         yield dtype, timed(ours.take, size)
 
 
@@ -140,7 +140,7 @@ def torch_ways(preset: str, size: int, store: Store, quick: bool) -> Iterator[tu
     except ImportError:
         raise SystemExit("bench_train_step: PyTorch is missing; pip install torch") from None
     device = "cuda" if GPU else "cpu"
-    run = settings(preset, size, "float32")
+    run = at_size(preset, size, "float32")
     for how in ("eager",) if quick else ("eager", "compiled"):
         for dtype in ("float32", "bfloat16"):
             kind = f"{dtype} {how}"
@@ -183,7 +183,7 @@ def fastest(ways: Iterator[tuple[str, Way]]) -> tuple[str, Way]:
 
 def spent(preset: str, size: int, dtype: str, store: Store) -> None:
     """Prints which kinds of operations a step of ours spends its time in."""
-    ours = Ours(settings(preset, size, dtype), store)
+    ours = Ours(at_size(preset, size, dtype), store)
     ours.take(1)
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
@@ -211,7 +211,7 @@ def operations(profile: Any) -> collections.Counter[str]:
 def end_to_end(store: Store, chosen: argparse.Namespace) -> gates.Gate:
     """Prints what is left of the step's speed when the real loader feeds it."""
     size = batch_size("dsn_small", chosen)
-    run = settings("dsn_small", size, "float32")
+    run = at_size("dsn_small", size, "float32")
     alone, fed = Ours(run, store), Ours(run, store)
     rows = np.arange(len(store))
     count = 20 if GPU else 2

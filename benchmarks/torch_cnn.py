@@ -22,7 +22,7 @@ import torch
 from torch import nn
 from torch.nn import functional as fn
 
-from dsnjax import config, tracking
+from dsnjax import config, settings, tracking
 from dsnjax.data import batches, noise
 from dsnjax.data.store import Store
 from dsnjax.predict import Recognizer
@@ -46,7 +46,7 @@ def main() -> int:
     parser.add_argument("--ours", type=Path, metavar="W", help="a run to compare with the average")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write all figures here")
     chosen = parser.parse_args()
-    data = config.check(config.Config, config.load(chosen.preset)).data
+    data = settings.check(config.Config, settings.load(chosen.preset)).data
     store = Store.open(chosen.store)
     rows = batches.rows(store, data)
     print(f"{gates.machine()}; torch {torch.__version__}")

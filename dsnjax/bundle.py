@@ -15,7 +15,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from dsnjax import __version__, config, presets
+from dsnjax import __version__, config, presets, settings
 from dsnjax.errors import CheckpointError, UserError
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def read(folder: Path) -> Bundle:
         raise UserError(
             f"{folder}: layout {values.get('version')}, dsnjax {__version__} reads 1; upgrade it"
         )
-    recipe = config.check(Recipe, values)
+    recipe = settings.check(Recipe, values)
     try:
         arrays = load_file(folder / "weights.safetensors")
     except (OSError, SafetensorError) as error:

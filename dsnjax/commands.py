@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 from pydantic import Field
 
-from dsnjax import config, presets
+from dsnjax import config, presets, settings
 from dsnjax.config import Count, Section, Share
 from dsnjax.errors import DataError, UserError
 
@@ -45,7 +45,7 @@ class Train(config.Config):
         if self.init_from:
             values["init"]["model"] = self.init_from
         with processes.joined():
-            figures = train(config.check(config.Config, values), workdir)
+            figures = train(settings.check(config.Config, values), workdir)
             if processes.first():
                 print(headline(figures, workdir.path), flush=True)
 

@@ -1,23 +1,14 @@
-"""The schema of a run: the values of a preset or YAML file into one frozen, checked `Config`."""
+"""The schema of a run: every setting, with its bounds and the words that explain it."""
 
-import difflib
-import re
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic.fields import FieldInfo
-
-from dsnjax import __version__, presets
-from dsnjax.errors import UserError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Widths = Annotated[tuple[Count, ...], Field(min_length=1)]
-SHOWN = ("image_size", "thickness", "length", "levels")  # what a network is shown of a drawing
 BATCH_NORM_EPSILON = 1e-5  # what is added to a variance, in training and in exports
 
 
@@ -413,126 +404,3 @@ class Config(Section):
                 "name a start by init.model, or by init.cnn and init.rnn"
             )
         return self
-
-
-Schema = TypeVar("Schema", bound=Section)
-WRITTEN_BY = "# Written by dsnjax "
-
-
-def load(name: str) -> dict[str, Any]:
-    """Values of a preset (`dsn_plus`) or a YAML file (`configs/mine.yaml`), unchecked.
-
-    Raises:
-        UserError: no such preset or file, or no mapping in it.
-    """
-    path = Path(name)
-    if not path.suffix:
-        known = {file.stem: file for file in sorted(presets.folder().glob("*.yaml"))}
-        if name not in known:
-            raise UserError(f"--config {name}: no such preset{nearest(name, known)}")
-        path = known[name]
-    try:
-        text = path.read_text(encoding="utf-8")
-        _refuse_newer(path, text)
-        values = yaml.safe_load(text) or {}
-    except OSError as error:
-        raise UserError(f"--config {path}: {error.strerror}; give a preset or a file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        what = " ".join(str(error).split())
-        raise UserError(f"--config {path}: not YAML: {what}") from error
-    if not isinstance(values, dict):
-        raise UserError(f"--config {path}: holds {type(values).__name__}; want sections of values")
-    return values
-
-
-def of_model(name: str) -> dict[str, Any]:
-    """The network of a model and what it is shown of drawings, as values of a config.
-
-    Args:
-        name: a work directory, a folder made by `dsnjax bundle`, or `pretrained`. Where nothing
-            lies there it says nothing: who opens the model names the fault.
-    """
-    files = [presets.model(name) / file for file in ("config.yaml", "config.json")]
-    found = next((file for file in files if file.is_file()), None)
-    if found is None:
-        return {}
-    values = load(str(found))
-    shown = values.get("data") or {}
-    data = {key: shown[key] for key in SHOWN if key in shown}
-    return {"model": values.get("model") or {}, "data": data}
-
-
-def over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """The values of `above`, and those of `below` that it does not name, section by section."""
-    merged = dict(below)
-    for name, value in above.items():
-        lower = below.get(name)
-        if isinstance(value, dict) and isinstance(lower, dict):
-            value = over(lower, value)
-        merged[name] = value
-    return merged
-
-
-def dump(config: "Config") -> str:
-    """A resolved config as YAML, with the version of dsnjax that it was written by."""
-    values = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-    return f"{WRITTEN_BY}{__version__}\n{values}"
-
-
-def _refuse_newer(path: Path, text: str) -> None:
-    """Raises UserError for a file of a later version, whose values may mean something else."""
-    line = text.partition("\n")[0]
-    there = line.removeprefix(WRITTEN_BY).strip()
-    if not line.startswith(WRITTEN_BY):
-        return
-    minor, own = ([int(part) for part in re.findall(r"\d+", v)[:2]] for v in (there, __version__))
-    if minor > own:
-        raise UserError(f"{path}: written by dsnjax {there}, this is {__version__}; upgrade it")
-
-
-def check(schema: type[Schema], values: dict[str, Any]) -> Schema:
-    """Values into a frozen section, or one line that names the value, its bounds and the way out.
-
-    Raises:
-        UserError: for the first value that is unknown or out of bounds.
-    """
-    try:
-        return schema.model_validate(values)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            parent = ".".join(str(part) for part in first["loc"][:-1])
-            known = [path for path, _ in fields(schema) if path.rpartition(".")[0] == parent]
-            known += [path.rpartition(".")[0] for path, _ in fields(schema)]
-            message = f"no such setting{nearest(where, known)}"
-        elif first["type"] == "missing":
-            message = f"wants a value: --{where.replace('_', '-')}; see --help"
-        elif first["type"] != "value_error":
-            message = f"got {first['input']!r}; {message[0].lower()}{message[1:]}"
-        raise UserError(f"{where}: {message}" if where else message) from error
-
-
-def fields(schema: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Dotted path and definition of every value of a schema, sections opened."""
-    for name, field in schema.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from fields(field.annotation, f"{prefix}{name}.")
-        else:
-            yield prefix + name, field
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown word: the nearest known one, else some of them."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; nearest is {close[0]}" if close else f"; known are {', '.join(sorted(known)[:12])}"
-
-
-def put(values: dict[str, Any], path: str, value: Any) -> None:
-    """Sets a dotted name in nested sections, which are copied."""
-    *sections, name = path.split(".")
-    for section in sections:
-        values[section] = dict(values.get(section) or {})
-        values = values[section]
-    values[name] = value

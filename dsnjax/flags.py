@@ -10,15 +10,15 @@ from typing import Any, get_args, get_origin
 import tyro
 from pydantic.fields import FieldInfo
 
-from dsnjax import config
+from dsnjax import config, settings
 from dsnjax.errors import UserError
 
 POSITIONAL = get_args(tyro.conf.Positional[str])[1]
 
 
 def parse(
-    schema: type[config.Schema], argv: list[str], values: dict[str, Any] | None = None
-) -> config.Schema:
+    schema: type[settings.Schema], argv: list[str], values: dict[str, Any] | None = None
+) -> settings.Schema:
     """Command-line words over `values` into a checked section.
 
     `--a.b-c V` sets field `b_c` of section `a`; `--a.flag` and `--a.no-flag` set a boolean; words
@@ -28,7 +28,7 @@ def parse(
         UserError: an unknown flag (with its nearest name), a missing or refused value.
     """
     merged = dict(values or {})
-    known = dict(config.fields(schema))
+    known = dict(settings.fields(schema))
     words, loose = list(argv), []
     while words:
         word = words.pop(0)
@@ -39,18 +39,18 @@ def parse(
         path = flag.removeprefix("--").replace("-", "_")
         positive = re.sub(r"(^|\.)no_", r"\1", path)
         if path in known:
-            config.put(merged, path, value if equals else _take(flag, known[path], words))
+            settings.put(merged, path, value if equals else _take(flag, known[path], words))
         elif positive in known and known[positive].annotation is bool:
-            config.put(merged, positive, False)
+            settings.put(merged, positive, False)
         else:
             options = ["--" + name.replace("_", "-") for name in known]
-            raise UserError(f"{flag}: no such option{config.nearest(flag, options)}")
+            raise UserError(f"{flag}: no such option{settings.nearest(flag, options)}")
     if loose:
         place = [path for path, field in known.items() if POSITIONAL in field.metadata]
         if not place:
             raise UserError(f"{loose[0]}: not expected here; options begin with --")
         merged[place[0]] = loose
-    return config.check(schema, merged)
+    return settings.check(schema, merged)
 
 
 def _take(flag: str, field: FieldInfo, words: list[str]) -> Any:

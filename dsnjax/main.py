@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tyro
 
-from dsnjax import config, flags
+from dsnjax import flags, settings
 from dsnjax.commands import COMMANDS, Train
 from dsnjax.errors import UserError, as_trouble
 
@@ -46,7 +46,7 @@ def run(words: list[str]) -> None:
         words = ["train", *words]
     name, *rest = words
     if name not in COMMANDS:
-        raise UserError(f"{name}: no such command{config.nearest(name, COMMANDS)}")
+        raise UserError(f"{name}: no such command{settings.nearest(name, COMMANDS)}")
     schema = COMMANDS[name]
     if "--help" in rest or "-h" in rest:
         tyro.cli(schema, prog=f"dsnjax {name}", args=["--help"])
@@ -67,12 +67,12 @@ def base(words: list[str]) -> dict:
     }
     there = Path(given.get("--workdir", "runs/default")) / "config.yaml"
     if given.get("--config"):
-        values = config.load(given["--config"])
+        values = settings.load(given["--config"])
     else:
-        values = config.load(str(there)) if there.is_file() else {}
+        values = settings.load(str(there)) if there.is_file() else {}
     named = given.get("--init-from") or given.get("--init.model")
     named = named or (values.get("init") or {}).get("model")
-    return config.over(config.of_model(named), values) if named else values
+    return settings.over(settings.of_model(named), values) if named else values
 
 
 def overview() -> str:

@@ -18,7 +18,7 @@ from pydantic import Field
 from rich.table import Table
 
 from dsnjax import config as schema
-from dsnjax import presets, tracking
+from dsnjax import presets, settings, tracking
 from dsnjax.config import Section
 from dsnjax.data import engines
 from dsnjax.errors import Interrupted, UserError
@@ -60,8 +60,8 @@ def plan(file: str, common: dict[str, Any], base: str | None = None) -> list[Run
         UserError: no such file; a setting that does not exist, with the nearest; a refused value;
             a common value for what the runs differ in.
     """
-    sweep = schema.check(Sweep, schema.load(find(file)))
-    values = schema.load(base or sweep.base)
+    sweep = settings.check(Sweep, settings.load(find(file)))
+    values = settings.load(base or sweep.base)
     runs = {}
     for overrides in _overrides(sweep):
         if twice := sorted(set(common) & set(overrides)):
@@ -70,10 +70,10 @@ def plan(file: str, common: dict[str, Any], base: str | None = None) -> list[Run
             )
         merged = dict(values)
         for path, value in (sweep.set | overrides | common).items():
-            schema.put(merged, path, value)
+            settings.put(merged, path, value)
         name = named(overrides) or "base"
         try:
-            runs[name] = Run(name, overrides, schema.check(schema.Config, merged))
+            runs[name] = Run(name, overrides, settings.check(schema.Config, merged))
         except UserError as error:
             raise UserError(f"--config {file}: {error}") from error
     return list(runs.values())
@@ -99,7 +99,7 @@ def find(file: str) -> str:
         return file
     known = {path.stem: str(path) for path in (presets.folder() / "sweeps").glob("*.yaml")}
     if file not in known:
-        raise UserError(f"--config {file}: no such sweep{schema.nearest(file, known)}")
+        raise UserError(f"--config {file}: no such sweep{settings.nearest(file, known)}")
     return known[file]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 from jax.sharding import Mesh
 
-from dsnjax import checkpoint, mesh, optim, processes, state
+from dsnjax import checkpoint, mesh, optim, processes, settings, state
 from dsnjax import config as schema
 from dsnjax.data import files, prepare, synthetic
 from dsnjax.data.store import MANIFEST, Store
@@ -26,7 +26,7 @@ class Workdir:
         file = self.path / "config.yaml"
         if not file.is_file():
             raise CheckpointError(f"{self.path}: no run here (no config.yaml); train there first")
-        return schema.check(schema.Config, schema.load(str(file)))
+        return settings.check(schema.Config, settings.load(str(file)))
 
     @contextmanager
     def claim(self, config: schema.Config) -> Iterator[None]:
@@ -107,7 +107,7 @@ class Workdir:
         file = self.path / "config.yaml"
         if not file.exists():
             with files.whole(file) as opened:
-                opened.write(schema.dump(config).encode())
+                opened.write(settings.dump(config).encode())
         elif (there := self.config().model_copy(update={"mesh": config.mesh})) != config:
             first = next(_differences(there, config))
             raise UserError(
@@ -124,7 +124,7 @@ def abstract(network: state.Network, config: schema.Config, devices: Mesh) -> st
 
 
 def _differences(there: schema.Config, here: schema.Config) -> Iterator[str]:
-    for path, _ in schema.fields(schema.Config):
+    for path, _ in settings.fields(schema.Config):
         values = []
         for value in (there, here):
             for name in path.split("."):

@@ -46,7 +46,7 @@ def made_up(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny(made_up):
     """Config of a run of a few steps on a network of a few thousand weights."""
-    from dsnjax import config
+    from dsnjax import config, settings
 
     values = {
         "data": {
@@ -64,7 +64,7 @@ def tiny(made_up):
         },
         "run": {"epochs": 2, "log_every": 2, "checkpoint_every": 4},
     }
-    return config.check(config.Config, values)
+    return settings.check(config.Config, values)
 
 
 @pytest.fixture(scope="session")

@@ -1,18 +1,26 @@
 """dsnjax with a fault at a chosen moment: FAULT MOMENT COUNT WORDS...
 
 FAULT is kill (kill -9), term (SIGTERM), stop (as if that had come just before) or none; MOMENT a
-method of which the COUNT-th call meets it: `asked` (between two steps), `_commit` (a checkpoint is
-being written), `_write` (all of it is written but its manifest). A test runs this as a program,
-and so waits for nothing.
+method of which the COUNT-th call meets it: `next` (a batch is fetched; at the first one the step is
+compiled next), `asked` (between two steps), `_commit` (a checkpoint is being written), `_write`
+(all of it is written but its manifest), `between` (validation begins). A test runs this as a
+program, and so waits for nothing.
 """
 
 import os
 import signal
 import sys
 
-from dsnjax import checkpoint, main, stop
+from dsnjax import checkpoint, main, stop, timing
 
-HOMES = {"asked": stop.Stop, "_commit": checkpoint.Checkpoints, "_write": checkpoint.Checkpoints}
+SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM}
+HOMES = {
+    "next": timing.Clock,
+    "asked": stop.Stop,
+    "between": stop.Stop,
+    "_commit": checkpoint.Checkpoints,
+    "_write": checkpoint.Checkpoints,
+}
 
 
 def inject(fault: str, moment: str, count: int) -> None:
@@ -23,7 +31,7 @@ def inject(fault: str, moment: str, count: int) -> None:
             if fault == "stop":
                 self.signals += 1
             else:
-                os.kill(os.getpid(), {"kill": signal.SIGKILL, "term": signal.SIGTERM}[fault])
+                os.kill(os.getpid(), SIGNALS[fault])
         return method(self, *given)
 
     setattr(HOMES[moment], moment, faulty)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import raster
-from dsnjax import bundle, config, predict
+from dsnjax import bundle, config, predict, settings
 from dsnjax.errors import CheckpointError, UserError
 from dsnjax.workdir import Workdir
 
@@ -46,8 +46,8 @@ def test_a_card_tells_what_was_measured(trained):
 )  # fmt: skip
 def test_a_card_says_what_the_network_is(trained, tmp_path, model, alpha, title, network):
     shutil.copy(trained / "evaluation.json", tmp_path)
-    run = config.check(config.Config, {"model": model, "loss": {"alpha": alpha}})
-    (tmp_path / "config.yaml").write_text(config.dump(run))
+    run = settings.check(config.Config, {"model": model, "loss": {"alpha": alpha}})
+    (tmp_path / "config.yaml").write_text(settings.dump(run))
     card = bundle.card(Workdir(tmp_path), bundle.read(bundle.PRETRAINED))
     assert card.startswith(f"# {title} for 40 categories\n")
     assert f"| network | {network} |\n" in card

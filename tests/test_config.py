@@ -1,9 +1,7 @@
-from pathlib import Path
-
 import pytest
 import tyro
 
-from dsnjax import config, flags, presets
+from dsnjax import config, flags, settings
 from dsnjax.config import Config, Section
 from dsnjax.errors import UserError
 
@@ -108,42 +106,6 @@ def test_words_without_a_flag_fill_the_positional_field():
     assert found == Look(files=("a", "b"), top=2)
 
 
-PRESETS = sorted(presets.folder().glob("*.yaml"))
-
-
-@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
-def test_presets_are_found_by_name_and_fit_the_schema(path):
-    assert config.check(Config, config.load(path.stem)) == config.check(
-        Config, config.load(str(path))
-    )
-
-
-def test_presets_say_how_they_are_used():
-    for path in PRESETS:
-        assert f"dsnjax train --config {path.stem}" in path.read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("dsn_pls", "--config dsn_pls: no such preset; nearest is dsn_plus"),
-        ("nowhere.yaml", "--config nowhere.yaml: No such file or directory"),
-    ],
-)
-def test_a_config_that_is_not_there(name, message):
-    with pytest.raises(UserError, match=message):
-        config.load(name)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"), [("a: [", "not YAML"), ("- a", "holds list; want sections")]
-)
-def test_a_file_that_is_no_config(tmp_path: Path, text, message):
-    (tmp_path / "a.yaml").write_text(text)
-    with pytest.raises(UserError, match=message):
-        config.load(str(tmp_path / "a.yaml"))
-
-
 @pytest.mark.parametrize(
     ("values", "words"),
     [
@@ -157,18 +119,4 @@ def test_a_file_that_is_no_config(tmp_path: Path, text, message):
     ],
 )
 def test_protocol_says_what_was_filtered_and_how_it_was_split(values, words):
-    assert words in config.check(config.Data, values).protocol()
-
-
-def test_a_file_of_a_newer_dsnjax_is_refused_and_one_of_an_older_is_read(tmp_path: Path):
-    file = tmp_path / "config.yaml"
-    file.write_text("# Written by dsnjax 99.0.1\nseed: 1\nnew_setting: 2\n")
-    with pytest.raises(UserError, match=r"config.yaml: written by dsnjax 99.0.1, this is .*; upgr"):
-        config.load(str(file))
-    file.write_text("# Written by dsnjax 0.0.9\nseed: 1\n")
-    assert config.load(str(file)) == {"seed": 1}
-
-
-def test_what_is_dumped_is_loaded_again(tmp_path: Path):
-    (tmp_path / "config.yaml").write_text(config.dump(Config(seed=3)))
-    assert config.check(Config, config.load(str(tmp_path / "config.yaml"))) == Config(seed=3)
+    assert words in settings.check(config.Data, values).protocol()

@@ -40,6 +40,7 @@ FLOORS = {
     "dsnjax.calibration": 3,
     "dsnjax.data": 2,
     "dsnjax.config": 1,
+    "dsnjax.settings": 1,
     "dsnjax.errors": 1,
     "dsnjax.flags": 1,
     "dsnjax.naming": 1,

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from dsnjax import bundle, config, main, optim, start, state, stop, train
+from dsnjax import bundle, config, main, optim, settings, start, state, stop, train
 from dsnjax.data import synthetic
 from dsnjax.errors import Interrupted, UserError
 from dsnjax.models import Output
@@ -22,12 +22,12 @@ NAMES = ("cat", "dog", "tree")
 
 def run(**values):
     data = {"image_size": 16, "length": 16, "batch_size": 32}
-    return config.check(config.Config, {"data": data, "model": SIZES, **values})
+    return settings.check(config.Config, {"data": data, "model": SIZES, **values})
 
 
 def model(folder, names, seed, **sizes):
     """A bundle of fresh weights for some categories."""
-    recipe = bundle.Recipe(model=config.check(config.Model, SIZES | sizes), data=run().data)
+    recipe = bundle.Recipe(model=settings.check(config.Model, SIZES | sizes), data=run().data)
     network = state.network(recipe.model, recipe.data, len(names))
     weights = jax.jit(lambda: state.fresh(network, seed))()
     bundle.write(bundle.Bundle(recipe, names, *weights), folder, "", dtype="float32")
@@ -97,7 +97,7 @@ def test_the_model_that_ships_has_a_name():
 def test_a_start_brings_its_network_and_what_it_is_shown(flag):
     values = main.base([*flag, "--workdir", "nowhere"])
     ships = bundle.find("pretrained").recipe
-    found = config.check(config.Config, values)
+    found = settings.check(config.Config, values)
     assert found.model == ships.model
     assert (found.data.image_size, found.data.length) == (64, 96)
     assert found.data.batch_size == config.Data().batch_size
@@ -150,7 +150,7 @@ def say(*words):
 )
 def test_settings_that_contradict_one_another_are_refused(values, message):
     with pytest.raises(UserError, match=message):
-        config.check(config.Config, values)
+        settings.check(config.Config, values)
 
 
 ALL_ON = {

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
-from dsnjax import config, main, mesh, state, stop, train
+from dsnjax import config, main, mesh, settings, state, stop, train
 from dsnjax.data import batches, prepare, synthetic
 from dsnjax.errors import DataError, Interrupted, UserError
 from dsnjax.workdir import Workdir, abstract
@@ -71,7 +71,7 @@ def test_a_run_leaves_what_the_contract_names(whole, tiny):
     }
     assert json.loads((path / "evaluation.json").read_text()) == figures
     assert figures.keys() >= {"map3", "accuracy", "per_category", "confusion", "categories"}
-    assert config.check(config.Config, yaml.safe_load((path / "config.yaml").read_text())) == tiny
+    assert settings.check(config.Config, yaml.safe_load((path / "config.yaml").read_text())) == tiny
 
 
 def test_the_loss_falls(whole):
@@ -231,10 +231,20 @@ def test_an_epoch_ends_where_its_last_drawing_is_seen():
     assert [step for step in range(1, 8) if plan.ends_epoch(step)] == [4, 7]
 
 
+FAULTS = {
+    "term next 1": "stopped at step 1 of",  # while the step is compiled
+    "kill asked 2": None,
+    "kill _commit 1": None,
+    "kill _write 1": None,
+    "term _commit 1": "stopped at step",
+    "stop between 1": "stopped while validating",
+}
+
+
 @pytest.mark.fault
 @pytest.mark.slow
 def test_a_run_killed_at_any_moment_is_the_same_run_bit_for_bit(whole, tiny, tmp_path):
-    """Between steps, in the midst of a save, before its manifest; then it is stopped by SIGTERM."""
+    """Each moment that FAULTS names meets the run once, one after the other."""
     file, run = tmp_path / "mine.yaml", tmp_path / "run"
     file.write_text(yaml.safe_dump(tiny.model_dump(mode="json")))
     program = [sys.executable, str(ROOT / "tests" / "faulty.py")]
@@ -243,8 +253,7 @@ def test_a_run_killed_at_any_moment_is_the_same_run_bit_for_bit(whole, tiny, tmp
         "PYTHONPATH": str(ROOT),
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache"),
     }
-    faults = ["kill asked 3", "kill _commit 1", "kill _write 1", "term asked 2"]
-    for fault, code in zip(faults, (-9, -9, -9, 75), strict=True):
+    for fault, said in FAULTS.items():
         ended = subprocess.run(
             [*program, *fault.split(), *words],
             cwd=ROOT,
@@ -252,8 +261,11 @@ def test_a_run_killed_at_any_moment_is_the_same_run_bit_for_bit(whole, tiny, tmp
             capture_output=True,
             text=True,
         )
-        assert ended.returncode == code, ended.stderr
+        assert ended.returncode == (75 if said else -9), (fault, ended.stderr)
         assert "Traceback" not in ended.stderr
-    assert ended.stderr.splitlines()[-1].endswith("the same command goes on from there")
+        if said:
+            last = ended.stderr.splitlines()[-1]
+            assert last.startswith(f"dsnjax: {said}"), fault
+            assert last.endswith("the same command goes on from there")
     assert train.train(tiny, Workdir(run)) == whole[1]
     assert_same_weights(run, whole[0])

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 import raster
-from dsnjax import config
+from dsnjax import settings
 from dsnjax.data.inputs import inputs
 from dsnjax.errors import CheckpointError, UserError
 from dsnjax.export.about import About
@@ -108,7 +108,7 @@ def _about(properties: dict[str, str], name: str) -> About:
             for key, value in properties.items()
             if key in About.model_fields
         }
-        return config.check(About, values)
+        return settings.check(About, values)
     except ValueError as error:
         raise UserError(
             f"{name}: not written by dsnjax ({error}); make one: dsnjax export --to onnx"

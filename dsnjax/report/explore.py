@@ -7,11 +7,12 @@ import numpy as np
 from markupsafe import Markup
 
 from dsnjax import tracking
-from dsnjax.config import Noise, nearest
+from dsnjax.config import Noise
 from dsnjax.data import noise
 from dsnjax.data.store import Store
 from dsnjax.errors import UserError
 from dsnjax.report import figures, page, strokes
+from dsnjax.settings import nearest
 
 SHOWN = 10  # drawings in a row of them
 EXAMPLES = 4  # drawings shown on either side of a cut

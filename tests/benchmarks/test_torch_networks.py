@@ -5,7 +5,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from dsnjax import config, presets, state
+from dsnjax import config, presets, settings, state
 
 pytest.importorskip("torch", reason="PyTorch, the rival, is not installed")
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
@@ -16,7 +16,7 @@ NAMES = sorted(path.stem for path in presets.folder().glob("*.yaml"))
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_rival_of_every_preset_has_as_many_weights(name):
-    run = config.check(config.Config, config.load(name))
+    run = settings.check(config.Config, settings.load(name))
     network = state.network(run.model, run.data, 40)
     params, _ = jax.eval_shape(network.init, jax.random.key(0))
     rival = torch_networks.Network(run.model, run.data, 40)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import raster
-from dsnjax import bundle, compiled, config, presets, state
+from dsnjax import bundle, compiled, config, presets, settings, state
 from dsnjax.export import onnx as to_onnx
 from dsnjax.export.runtime import Session
 
@@ -19,7 +19,7 @@ SMALL = {"image_size": 32, "length": 24}
 
 def made(model: dict, data: dict | None = None) -> bundle.Bundle:
     """A bundle of a network with random weights and statistics."""
-    recipe = config.check(
+    recipe = settings.check(
         bundle.Recipe, {"model": model, "data": SMALL | (data or {}), "temperature": 1.5}
     )
     network = state.network(recipe.model, recipe.data, len(CATEGORIES))

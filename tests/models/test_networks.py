@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dsnjax import config, flags, losses, presets, state
+from dsnjax import config, flags, losses, presets, settings, state
 from dsnjax.models import Output
 
 CATEGORIES = 5
 NAMES = sorted(path.stem for path in presets.folder().glob("*.yaml"))
-PRESETS = [name for name in NAMES if "model" in config.load(name)]  # finetune takes another's
+PRESETS = [name for name in NAMES if "model" in settings.load(name)]  # finetune takes another's
 # Every structure once: resnet50, dsn and dsn_plus are parts of those below.
 CASES = [
     "cnn",
@@ -37,7 +37,7 @@ SMALL = {
 
 def full(case: str) -> config.Config:
     preset, *argv = case.split()
-    return flags.parse(config.Config, argv, config.load(preset))
+    return flags.parse(config.Config, argv, settings.load(preset))
 
 
 def reduced(case: str) -> config.Config:
@@ -55,7 +55,7 @@ def reduced(case: str) -> config.Config:
         "rnn": model.rnn.model_dump() | rnn,
     }
     values = found.model_dump() | {"model": model.model_dump() | changed}
-    return config.check(config.Config, values | {"data": {"image_size": 16, "length": 24}})
+    return settings.check(config.Config, values | {"data": {"image_size": 16, "length": 24}})
 
 
 def drawings(points: int = 24) -> dict[str, np.ndarray]:

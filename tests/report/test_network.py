@@ -1,6 +1,6 @@
 import pytest
 
-from dsnjax import config
+from dsnjax import config, settings
 from dsnjax.report import network
 
 
@@ -14,7 +14,7 @@ from dsnjax.report import network
     ids=["tokens", "logits", "rnn"],
 )
 def test_the_drawing_shows_the_parts_that_are_there(model, shown, hidden):
-    svg = network.svg(config.check(config.Config, {"model": model}), categories=40)
+    svg = network.svg(settings.check(config.Config, {"model": model}), categories=40)
     assert all(word in svg for word in [*shown, "40 categories", "0.01 x center loss"])
     assert not any(word in svg for word in hidden)
 
