@@ -178,8 +178,7 @@ def compared(
 def reciprocal(chances: np.ndarray, label: np.ndarray) -> np.ndarray:
     """[b] 1, 1/2, 1/3 or 0: MAP@3's summand."""
     own = chances[np.arange(len(label)), label]
-    rank = (chances > own[:, None]).sum(axis=1)
-    return np.where(rank < 3, 1 / (rank + 1), 0.0)
+    return statistics.reciprocal((chances > own[:, None]).sum(axis=1))
 
 
 def interval(one: dict[str, float]) -> str:

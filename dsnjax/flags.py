@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin
 import tyro
 from pydantic.fields import FieldInfo
 
-from dsnjax import config, settings
+from dsnjax import settings
 from dsnjax.errors import UserError
 
 POSITIONAL = get_args(tyro.conf.Positional[str])[1]

@@ -37,11 +37,10 @@ def unfinished(run: Run) -> list[dict[str, Any]]:
             chances = recognizer.probabilities(beginning(packed, share))
             own = np.take_along_axis(chances, label[:, None], axis=1)
             rank = (chances > own).sum(axis=1)
-            score = np.where(rank < 3, 1 / (rank + 1), 0.0)
             told.append(
                 {
                     "share": share,
-                    "map3": asdict(statistics.estimate(score)),
+                    "map3": asdict(statistics.estimate(statistics.reciprocal(rank))),
                     "accuracy": asdict(statistics.estimate((rank == 0).astype(float))),
                 }
             )

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from dsnjax import config as schema
 from dsnjax import evaluate
 from dsnjax.data.store import Store
-from dsnjax.report import curves, page, strokes
+from dsnjax.report import curves, page, statistics, strokes
 from dsnjax.workdir import Workdir
 
 
@@ -36,9 +36,8 @@ class Run:
 
     @cached_property
     def score(self) -> np.ndarray:
-        """[n] each drawing's part of MAP@3: 1, 1/2, 1/3 or 0."""
-        rank = self.said["rank"].astype(int)
-        return np.where(rank < 3, 1 / (rank + 1), 0.0)
+        """[n] each drawing's part of MAP@3."""
+        return statistics.reciprocal(self.said["rank"])
 
     @cached_property
     def lines(self) -> list[dict[str, Any]]:
