@@ -34,18 +34,29 @@ class Train(config.Config):
     """Folder of the run; by default runs/ and the name of the config."""
     init_from: str | None = None
     """Short for --init.model: start from a work directory, a bundle, or `pretrained`."""
+    engine: Literal["local", "ray"] = "local"
+    """Who trains: this process with those a launcher started, or workers of a Ray cluster."""
+    workers: Count = 1
+    """How many of them Ray starts: one for each machine with GPUs."""
 
     def execute(self) -> None:
-        from dsnjax import processes
+        from dsnjax import processes, ray_train
         from dsnjax.train import train
         from dsnjax.workdir import Workdir
 
         workdir = Workdir(self.workdir or Path("runs") / Path(self.config or "default").stem)
-        values = self.model_dump(exclude={"config", "workdir", "init_from"})
+        own = {"config", "workdir", "init_from", "engine", "workers"}
+        values = self.model_dump(exclude=own)
         if self.init_from:
             values["init"]["model"] = self.init_from
+        run = settings.check(config.Config, values)
+        if self.workers > 1 and self.engine != "ray":
+            raise UserError("train: --workers goes with --engine ray")
+        if self.engine == "ray":
+            print(headline(ray_train.train(run, workdir, self.workers), workdir.path))
+            return
         with processes.joined():
-            figures = train(settings.check(config.Config, values), workdir)
+            figures = train(run, workdir)
             if processes.first():
                 print(headline(figures, workdir.path), flush=True)
 

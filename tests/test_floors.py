@@ -17,6 +17,7 @@ FLOORS = {
     "dsnjax.main": 6,
     "dsnjax.commands": 6,
     "dsnjax.train": 5,
+    "dsnjax.ray_train": 5,
     "dsnjax.evaluate": 5,
     "dsnjax.start": 5,
     "dsnjax.predict": 5,

@@ -42,6 +42,7 @@ def test_every_command_has_help_with_an_example(capsys, name):
         (["prepar"], 2, "prepar: no such command; nearest is prepare"),
         (["train", "--config", "dsn_pls"], 2, "no such preset; nearest is dsn_plus"),
         (["--optim.learnin-rate", "1"], 2, "nearest is --optim.learning-rate"),
+        (["train", "--workers", "2"], 2, "--workers goes with --engine ray"),
         (["evaluate"], 2, "workdir: wants a value: --workdir; see --help"),
         (["prepare", "--store", "S"], 2, "no SOURCE; name files or folders of drawings"),
         (["predict", "--workdir", "a", "--model", "b"], 2, "are both given; want one"),
