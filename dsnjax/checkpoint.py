@@ -10,6 +10,7 @@ import json
 import logging
 import shutil
 import sys
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,8 @@ class Checkpoints:
         step = int(state.step)
         self.folder.mkdir(parents=True, exist_ok=True)
         response = ocp.save_async(str(self._place(step)), _parts(state), overwrite=True)
-        self._saving = self._thread.submit(self._commit, response, _shapes(state), step, map3)
+        about = {"step": step, "map3": map3, "arrays": _shapes(state)}
+        self._saving = self._thread.submit(self._commit, response, about, time.perf_counter())
 
     def check(self, *, wait: bool = False) -> None:
         """Raises Interrupted as soon as a save behind the steps is known to have failed."""
@@ -171,20 +173,17 @@ class Checkpoints:
                 )
         return TrainState(**ocp.load(str(self._place(step)), _parts(like)))
 
-    def _commit(self, response: Any, shapes: dict[str, str], step: int, map3: float | None) -> None:
+    def _commit(self, response: Any, about: dict[str, Any], begun: float) -> None:
         """Waits for Orbax, writes the manifest, drops the steps that are no longer kept."""
         response.result()
         if not processes.first():
             return
-        place = self._place(step)
+        place = self._place(about["step"])
         files = sorted(path for path in place.rglob("*") if path.is_file())
-        manifest = {
-            "step": step,
-            "map3": map3,
-            "arrays": shapes,
-            "files": {str(path.relative_to(place)): _sha256(path) for path in files},
-        }
-        self._write(step, manifest)
+        about["files"] = {str(path.relative_to(place)): _sha256(path) for path in files}
+        about["bytes"] = sum(path.stat().st_size for path in files)
+        about["seconds"] = round(time.perf_counter() - begun, 3)
+        self._write(about["step"], about)
         kept = {*self.steps()[-LATEST:], self.ranked()[0]}
         for old in set(self.steps()) - kept:
             (self.folder / f"{old}.json").unlink()

@@ -54,6 +54,13 @@ def test_the_latest_two_and_the_best_are_kept(folder):
     assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["2", "3", "4"]
 
 
+def test_a_manifest_tells_what_a_save_cost(folder):
+    manifest = json.loads((folder / "4.json").read_text())
+    files = [path for path in (folder / "4").rglob("*") if path.is_file()]
+    assert manifest["bytes"] == sum(path.stat().st_size for path in files)
+    assert manifest["seconds"] > 0
+
+
 def test_what_was_saved_comes_back_bit_for_bit(folder):
     found = newest(folder)
     assert jax.tree.structure(found) == jax.tree.structure(state(4))
