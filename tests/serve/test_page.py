@@ -1,7 +1,13 @@
 """The page in a real browser: drawn on, played with, unplugged."""
 
+import contextlib
+import dataclasses
+import functools
+import http.server
 import json
 import shutil
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +30,7 @@ FLAGS = [
 ]
 ROOF = [[0.2, 0.5, 0.8], [0.6, 0.2, 0.6]]
 WALL = [[0.2, 0.2, 0.8, 0.8], [0.6, 0.9, 0.9, 0.6]]
+HOSTILE = "<script>ran=1</script><img src=x onerror=ran=1>"
 
 
 @pytest.fixture(scope="module")
@@ -236,13 +243,19 @@ def test_drawings_saved_under_a_new_name_stay_and_become_a_file(visit, address, 
 
 
 def test_a_label_is_shown_as_text(visit, gate, serving, model):
-    names = ("<img src=x onerror=alert(1)>", "bird", "cat")
+    names = (HOSTILE, "bird", "cat")
     about = site.Model(gate, b"", model.about | {"categories": names, "browser": False})
     with serving(about) as address:
-        page = visit(address)
-        draw(page, ROOF)
-        first(page, "<img")
-        assert page.locator("main img").count() == 0
+        shows_as_text(visit(address))
+
+
+def shows_as_text(page) -> None:
+    """A hostile category is guessed and said as it is written, and nothing of it runs."""
+    draw(page, ROOF)
+    first(page, HOSTILE)
+    page.get_by_role("status").filter(has_text=HOSTILE).wait_for()
+    assert page.locator("main img, main script").count() == 0
+    assert page.evaluate("typeof ran") == "undefined"
 
 
 def test_nothing_moves_while_guesses_come(visit, address):
@@ -311,24 +324,38 @@ def test_it_goes_on_guessing_when_the_server_is_gone(visit, serving, model):
 
 @needs_runtime
 def test_a_folder_of_files_is_enough(visit, tmp_path):
-    import functools
-    import http.server
-    import threading
+    with hosted(bundle.read(bundle.PRETRAINED), tmp_path / "site") as address:
+        page = visit(address)
+        page.get_by_text("Runs in this browser").wait_for()
+        assert page.get_by_label("On server").is_disabled()
+    assert len(unplugged(page)) == 3
+    assert json.loads((tmp_path / "site" / "model.json").read_text())["server"] is False
+
+
+@needs_runtime
+def test_a_site_shows_a_label_as_text(visit, tmp_path):
+    trained = bundle.read(bundle.PRETRAINED)
+    names = tuple(f"{HOSTILE}{i}" for i in range(len(trained.categories)))
+    with hosted(dataclasses.replace(trained, categories=names), tmp_path / "site") as address:
+        shows_as_text(visit(address))
+
+
+@contextlib.contextmanager
+def hosted(trained: bundle.Bundle, folder: Path) -> Iterator[str]:
+    """The address of a static host of a model's site."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_):
             pass
 
-    made, about = onnx.build(bundle.read(bundle.PRETRAINED))
-    site.write(made.SerializeToString(), about, tmp_path / "site")
-    handler = functools.partial(Quiet, directory=tmp_path / "site")
+    made, about = onnx.build(trained)
+    site.write(made.SerializeToString(), about, folder)
+    handler = functools.partial(Quiet, directory=folder)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as host:
         thread = threading.Thread(target=host.serve_forever)
         thread.start()
-        page = visit(f"http://127.0.0.1:{host.server_port}/")
-        page.get_by_text("Runs in this browser").wait_for()
-        assert page.get_by_label("On server").is_disabled()
-        host.shutdown()
-        thread.join()
-    assert len(unplugged(page)) == 3
-    assert json.loads((tmp_path / "site" / "model.json").read_text())["server"] is False
+        try:
+            yield f"http://127.0.0.1:{host.server_port}/"
+        finally:
+            host.shutdown()
+            thread.join()

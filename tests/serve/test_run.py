@@ -1,21 +1,27 @@
 """The command as its user sees it: a process of its own, its exit code and its one line."""
 
+import contextlib
+import json
+import mmap
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx2
 import pytest
 
 from dsnjax import bundle, main
 
+HEAD = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
 
 @pytest.fixture(scope="module")
 def server():
-    """A server of the model that ships: (process, address)."""
+    """A server of the model that ships: (process, address). The test of SIGTERM is its last."""
     process = subprocess.Popen(
         [sys.executable, "-m", "dsnjax.main", "serve", "--port", "0"],
         stdout=subprocess.PIPE,
@@ -29,17 +35,52 @@ def server():
     process.communicate()
 
 
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc to read memory from")
+@pytest.mark.parametrize("length", ["Content-Length: 1000000000", "Transfer-Encoding: chunked"])
+def test_bodies_that_are_too_large_leave_memory_flat(server, length):
+    process, address = server
+    piece = b"100000\r\n" + b"[" * 0x100000 + b"\r\n"
+    assert httpx2.get(f"{address}/healthz", timeout=60).status_code == 200
+    held = [memory(process.pid)]
+    for _ in range(100):
+        with socket.create_connection(place(address), timeout=60) as peer:
+            peer.sendall(HEAD + length.encode() + b"\r\n\r\n")
+            with contextlib.suppress(OSError):  # the server hangs up before the end
+                for _ in range(256):
+                    peer.sendall(piece)
+                    held.append(memory(process.pid))
+            assert peer.recv(100).startswith(b"HTTP/1.1 413 ")
+    assert max(held) - held[0] < 16 * 2**20
+
+
+def test_a_burst_is_answered_or_told_to_come_again_and_health_still_answers(server):
+    _, address = server
+    body = json.dumps({"drawings": [[[[0, 255], [0, 255]]]] * 16}).encode()
+    request = HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    with contextlib.ExitStack() as stack:
+        probe, *peers = [
+            stack.enter_context(socket.create_connection(place(address), timeout=60))
+            for _ in range(1 + 1000)
+        ]
+        for peer in peers:
+            peer.sendall(request)
+        probe.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert probe.recv(100).startswith(b"HTTP/1.1 200 ")
+        answers = [peer.recv(1000) for peer in peers]
+    full = [answer for answer in answers if not answer.startswith(b"HTTP/1.1 200 ")]
+    assert 0 < len(full) < 1000
+    for answer in full:
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nretry-after: 1\r\n" in answer.lower()
+
+
 def test_sigterm_answers_what_is_under_way_and_ends_well(server):
     process, address = server
     body = b'{"drawings": [[[[0, 255], [0, 255]]]]}'
-    head = (
-        f"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    )
+    head = HEAD + b"Content-Length: %d\r\n\r\n" % len(body)
     assert httpx2.get(f"{address}/healthz", timeout=60).status_code == 200
-    port = int(address.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as peer:
-        peer.sendall(head.encode() + body[:5])
+    with socket.create_connection(place(address), timeout=60) as peer:
+        peer.sendall(head + body[:5])
         # The second answer shows that the server has read the first request's head.
         assert httpx2.get(f"{address}/healthz", timeout=60).status_code == 200
         process.send_signal(signal.SIGTERM)
@@ -85,3 +126,12 @@ def test_a_damaged_model_is_one_line(capsys, tmp_path, file):
     (tmp_path / file).write_bytes(whole[: len(whole) // 2])
     assert main.main(["serve", "--model", str(tmp_path), "--port", "0"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def place(address: str) -> tuple[str, int]:
+    return "127.0.0.1", int(address.rpartition(":")[2])
+
+
+def memory(process: int) -> int:
+    """Bytes that a process holds."""
+    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * mmap.PAGESIZE
