@@ -34,7 +34,7 @@ from dsnjax.step import make_train_step
 
 GPU = jax.default_backend() != "cpu"
 PRESETS = ("dsn_small", "cnn", "rnn", "resnet50", "dsn")
-LARGE = ("cnn", "resnet50", "dsn")  # take LARGE_BATCH drawings on a CPU
+LARGE = PRESETS[1:]  # take LARGE_BATCH drawings on a CPU
 BATCH, LARGE_BATCH, ROOFLINE_BATCH = 256, 32, 1024
 WANTED = {"dsn_small": 0.6} if not GPU else dict.fromkeys(PRESETS, 1.0)
 END_TO_END = 0.95
