@@ -6,9 +6,11 @@ chart is right on light and on dark pages.
 
 import html
 import io
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ try:
     matplotlib.use("Agg")
     from cycler import cycler
     from matplotlib import colors, pyplot
+    from matplotlib.lines import Line2D
 except ImportError as error:
     raise UserError("report: needs matplotlib; pip install 'dsnjax[report]'") from error
 
@@ -135,27 +138,31 @@ def curves(panels: Sequence[tuple[str, Sequence[Line]]], title: str, across: str
 
     Of each name a line called `name, validation` is dashed and has the colour of `name`.
     """
-    names = list(dict.fromkeys(line[0].removesuffix(DASHED) for _, own in panels for line in own))
-    with chart(4.8, 2.1 * len(panels), nrows=len(panels), sharex=True, squeeze=False) as (
-        figure,
-        grid,
-    ):
+    drawn = [line[0] for _, own in panels for line in own]
+    names = list(dict.fromkeys(name.removesuffix(DASHED) for name in drawn))
+    told = [Line2D([], [], color=color, label=name) for name, color in zip(names, cycle(SERIES))]
+    if any(name.endswith(DASHED) for name in drawn):
+        told.append(Line2D([], [], color=INK, linestyle="--", label=DASHED.strip(", ")))
+    columns = 2 if max(map(len, names), default=0) < NARROW else 1
+    height = 2.1 * len(panels) + 0.17 * math.ceil(len(told) / columns)
+    layout = {"nrows": len(panels), "sharex": True, "squeeze": False}
+    with chart(4.8, height, **layout) as (figure, grid):
         for axes, (label, lines) in zip(grid[:, 0], panels, strict=True):
             for name, x, y in lines:
                 color = SERIES[names.index(name.removesuffix(DASHED)) % len(SERIES)]
                 dashed = name.endswith(DASHED)
                 axes.plot(
-                    x, y, color=color, label=name, linestyle="--" if dashed else "-",
+                    x, y, color=color, linestyle="--" if dashed else "-",
                     marker="o" if dashed or len(x) < 3 else None, markersize=2.5,
                 )  # fmt: skip
             axes.set_ylabel(label)
         grid[-1, 0].set_xlabel(across)
-        handles, labels = grid[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=2)
+        figure.legend(handles=told, loc="outside lower center", ncols=columns)
         return text(figure, title)
 
 
 DASHED = ", validation"
+NARROW = 28  # letters of a name of which two stand beside each other
 
 
 def reliability(series: Sequence[tuple[str, Sequence[dict[str, float]]]], title: str) -> str:

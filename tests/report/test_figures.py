@@ -1,6 +1,6 @@
 import numpy as np
 
-from dsnjax.report import figures
+from dsnjax.report import curves, figures
 
 
 def test_a_chart_takes_the_color_of_its_page():
@@ -27,3 +27,9 @@ def test_the_matrix_of_many_categories_names_none():
 def test_the_same_numbers_give_the_same_chart():
     one, two = (figures.entropies(np.linspace(0, 2, 50), (0.1, 1.9), "a") for _ in range(2))
     assert one == two
+
+
+def test_a_legend_names_each_run_once_and_what_dashes_are():
+    told = [{"step": 1, "accuracy": 0.5}, {"step": 2, "accuracy": 0.6, "valid_accuracy": 0.4}]
+    svg = curves.chart([("one", told), ("two", told)])
+    assert [svg.count(f">{name}<") for name in ("one", "two", "validation")] == [1, 1, 1]
