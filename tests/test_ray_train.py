@@ -10,7 +10,8 @@ import yaml
 
 from dsnjax.workdir import Workdir
 
-pytestmark = [pytest.mark.multihost, pytest.mark.slow, pytest.mark.fault]
+# Ray starts its processes three times here, jax in each of them.
+pytestmark = [pytest.mark.multihost, pytest.mark.slow, pytest.mark.fault, pytest.mark.timeout(1500)]
 
 ROOT = Path(__file__).parents[1]
 
