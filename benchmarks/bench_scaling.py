@@ -109,7 +109,7 @@ def main() -> int:
     chosen = parser.parse_args()
     batch, rounds, steps = (64, 3, 1) if chosen.quick else (chosen.batch, 7, 2)
     values = settings.load(chosen.config)
-    values["data"] = dict(values.get("data") or {}) | {"batch_size": batch}
+    settings.put(values, "data.batch_size", batch)
     run, categories = settings.check(config.Config, values), 40
 
     rivals = {str(n): Steps(run, n, 1, categories).timed(steps) for n in (1, 2)}

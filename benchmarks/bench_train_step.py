@@ -74,8 +74,8 @@ def made_up(folder: Path) -> Store:
 def at_size(preset: str, batch: int, dtype: str) -> config.Config:
     """A preset at a batch size, computing in a dtype."""
     values = settings.load(preset)
-    values["data"] = {**values.get("data", {}), "batch_size": batch}
-    values["model"] = {**values.get("model", {}), "dtype": dtype}
+    settings.put(values, "data.batch_size", batch)
+    settings.put(values, "model.dtype", dtype)
     return settings.check(config.Config, values)
 
 

@@ -22,7 +22,7 @@ import torch
 from torch import nn
 from torch.nn import functional as fn
 
-from dsnjax import config, settings, tracking
+from dsnjax import config, metrics, settings, tracking
 from dsnjax.data import batches, noise
 from dsnjax.data.store import Store
 from dsnjax.predict import Recognizer
@@ -177,8 +177,7 @@ def compared(
 
 def reciprocal(chances: np.ndarray, label: np.ndarray) -> np.ndarray:
     """[b] 1, 1/2, 1/3 or 0: MAP@3's summand."""
-    own = chances[np.arange(len(label)), label]
-    return statistics.reciprocal((chances > own[:, None]).sum(axis=1))
+    return statistics.reciprocal(np.asarray(metrics.ranks(chances, label)))
 
 
 def interval(one: dict[str, float]) -> str:

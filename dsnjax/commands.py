@@ -40,7 +40,7 @@ class Train(config.Config):
     """How many of them Ray starts: one for each machine with GPUs."""
 
     def execute(self) -> None:
-        from dsnjax import processes, ray_train
+        from dsnjax import processes
         from dsnjax.train import train
         from dsnjax.workdir import Workdir
 
@@ -53,6 +53,8 @@ class Train(config.Config):
         if self.workers > 1 and self.engine != "ray":
             raise UserError("train: --workers goes with --engine ray")
         if self.engine == "ray":
+            from dsnjax import ray_train
+
             print(headline(ray_train.train(run, workdir, self.workers), workdir.path))
             return
         with processes.joined():

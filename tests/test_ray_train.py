@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import os
 import subprocess
@@ -43,8 +42,7 @@ if __name__ == "__main__":
 @pytest.fixture(scope="module")
 def on_two_workers(trained, tmp_path_factory):
     """Runs code on the run of `trained` anew, with Ray's two workers; gives what it said."""
-    if importlib.util.find_spec("ray") is None:
-        pytest.skip("Ray is an extra")
+    pytest.importorskip("ray", reason="Ray is an extra")
     home = tmp_path_factory.mktemp("ray")
     values = Workdir(trained).config().model_dump(mode="json")
     (home / "mine.yaml").write_text(yaml.safe_dump(values))

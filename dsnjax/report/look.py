@@ -5,12 +5,13 @@ from dataclasses import asdict
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from markupsafe import Markup
 
 import raster
 from dsnjax import config as schema
-from dsnjax import tracking
+from dsnjax import metrics, tracking
 from dsnjax.data import batches
 from dsnjax.predict import BATCH, Recognizer
 from dsnjax.report import statistics, strokes
@@ -35,8 +36,7 @@ def unfinished(run: Run) -> list[dict[str, Any]]:
     with tracking.bar("cutting strokes off", len(SHARES)) as bar:
         for share in bar.watched(SHARES):
             chances = recognizer.probabilities(beginning(packed, share))
-            own = np.take_along_axis(chances, label[:, None], axis=1)
-            rank = (chances > own).sum(axis=1)
+            rank = np.asarray(metrics.ranks(jnp.asarray(chances), jnp.asarray(label)))
             told.append(
                 {
                     "share": share,

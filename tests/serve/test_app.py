@@ -147,6 +147,17 @@ def test_a_body_that_is_too_large_is_refused(client, chunked):
     assert said(response) == (413, "$", f"want at most {wire.MAX_BODY} bytes")
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_that_is_too_large_is_refused_without_reading_it(address, chunked):
+    kind = "Transfer-Encoding: chunked" if chunked else "Content-Length: 50000000"
+    with connected(address) as peer:
+        peer.sendall(head(kind))
+        with contextlib.suppress(OSError):  # the server hangs up before the end
+            for _ in range(50 if chunked else 0):
+                peer.sendall(b"10000\r\n" + b"[" * 0x10000 + b"\r\n")
+        assert peer.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
 def test_requests_that_come_together_run_as_one_batch(gate, address):
     drain(gate)
     gate.open.clear()
