@@ -7,7 +7,6 @@ import signal
 import struct
 import subprocess
 import sys
-import threading
 import time
 import tracemalloc
 from pathlib import Path
@@ -18,9 +17,9 @@ import pytest
 from rich.console import Console
 
 from dsnjax import config, tracking
-from dsnjax.data import engines, files, formats, join, prepare, shards
-from dsnjax.data.store import Counts, Store
-from dsnjax.errors import DataError, Interrupted, UserError
+from dsnjax.data import files, formats, join, prepare, shards
+from dsnjax.data.store import Store
+from dsnjax.errors import DataError, UserError
 
 LINE = [[[0, 255], [0, 255]]]
 
@@ -442,28 +441,6 @@ def test_ray_makes_the_same_bytes(tmp_path, monkeypatch):
     finally:
         ray.shutdown()
     assert checksums(Path("a")) == checksums(Path("b"))
-
-
-@pytest.mark.fault
-def test_worker_that_dies_is_told_with_the_way_out():
-    ranges = [shards.Range(number, "cat.ndjson") for number in range(2)]
-    with pytest.raises(Interrupted, match=r"a worker died.*fewer jobs: it goes on where it"):
-        list(engines.local(Deadly(), ranges, jobs=2))
-
-
-class Deadly:
-    """Ends the process that unpickles it; the one that made it waits until one is asked to."""
-
-    def __init__(self):
-        self.asked = threading.Event()
-
-    def __reduce__(self):
-        self.asked.set()
-        return os._exit, (1,)
-
-    def __call__(self, task: shards.Range) -> shards.Sidecar:
-        self.asked.wait()
-        return shards.Sidecar(Counts())
 
 
 RUN = """
