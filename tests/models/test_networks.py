@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dsnjax import config, flags, losses, presets, settings, state
+from dsnjax import config, flags, losses, optim, presets, settings, state
 from dsnjax.models import Output
+from dsnjax.step import make_train_step
 
 CATEGORIES = 5
 NAMES = sorted(path.stem for path in presets.folder().glob("*.yaml"))
@@ -129,6 +130,22 @@ def changed(found: config.Config, **values) -> config.Config:
 def taken(request) -> tuple[config.Config, Step]:
     found = reduced(request.param)
     return found, step(found)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_compilation_serves_every_step(case):
+    """A state of other types, weak ones too, than the step gives back would compile it again."""
+    found = reduced(case)
+    net = state.network(found.model, found.data, CATEGORIES)
+    tx = optim.make(found.optim, [10])
+    before = jax.eval_shape(lambda: state.initial(net, tx, 0, ema=found.optim.ema > 0))
+    step = make_train_step(net, tx, found.loss, found.optim, 10)
+    after, _ = jax.eval_shape(step, before, drawings())
+    assert types(after) == types(before)
+
+
+def types(abstract) -> list[tuple]:
+    return [(leaf.shape, leaf.dtype, leaf.weak_type) for leaf in jax.tree.leaves(abstract)]
 
 
 def test_a_step_moves_every_statistic_and_reaches_every_parameter(taken):
