@@ -15,6 +15,10 @@ Arrays = dict[str, Array]
 """Arrays by the path of their module, such as `cnn/blocks/0/first/kernel`."""
 
 
+ONCE = {"xla_backend_optimization_level": 0}
+"""Compiler options for what runs once: fresh weights take four times as long to optimize as not."""
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class TrainState:

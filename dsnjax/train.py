@@ -124,6 +124,7 @@ class Training:
                 self.network, tx, config.seed, weights, ema=config.optim.ema > 0
             ),
             out_shardings=lies,
+            compiler_options=state.ONCE,
         )
         self.step = jax.jit(
             make_train_step(self.network, tx, config.loss, config.optim, self.plan.steps),

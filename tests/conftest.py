@@ -3,13 +3,20 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
-
-# Before any test imports jax, which reads it once.
-os.environ["JAX_PLATFORMS"] = "cpu"
 
 import hypothesis
 import pytest
+
+# Before any test imports jax, which reads these once. What one process compiled also serves the
+# programs that its tests start. Jax takes no lock there: pytest-xdist's workers have one each.
+compiled = tempfile.TemporaryDirectory(prefix="dsnjax-compiled-")
+os.environ |= {
+    "JAX_PLATFORMS": "cpu",
+    "JAX_COMPILATION_CACHE_DIR": compiled.name,
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+}
 
 # A property holds or it does not; how long a busy machine takes to show it is no matter.
 hypothesis.settings.register_profile(

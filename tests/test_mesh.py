@@ -41,7 +41,12 @@ class On:
         self.look = evaluate.make_eval_step(network, self.devices)
 
     def born(self):
-        return jax.jit(lambda: state.initial(network, tx, 0), out_shardings=self.lies)()
+        born = jax.jit(
+            lambda: state.initial(network, tx, 0),
+            out_shardings=self.lies,
+            compiler_options=state.ONCE,
+        )
+        return born()
 
     def stepped(self, now):
         # One at a time: programs that run at once on one pool of threads may wait for one another.

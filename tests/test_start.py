@@ -29,7 +29,7 @@ def model(folder, names, seed, **sizes):
     """A bundle of fresh weights for some categories."""
     recipe = bundle.Recipe(model=settings.check(config.Model, SIZES | sizes), data=run().data)
     network = state.network(recipe.model, recipe.data, len(names))
-    weights = jax.jit(lambda: state.fresh(network, seed))()
+    weights = jax.jit(lambda: state.fresh(network, seed), compiler_options=state.ONCE)()
     bundle.write(bundle.Bundle(recipe, names, *weights), folder, "", dtype="float32")
     return weights
 
@@ -65,7 +65,7 @@ def test_a_known_category_keeps_its_part_of_the_head_and_a_new_one_gets_a_fresh_
     head, old = found["cnn_head/kernel"], params["cnn_head/kernel"]
     assert np.array_equal(head[:, 1], old[:, 2])
     assert np.array_equal(head[:, 2], old[:, 0])
-    assert np.array_equal(head[:, [0, 3]], fresh["cnn_head/kernel"][:, [0, 3]])
+    np.testing.assert_allclose(head[:, [0, 3]], fresh["cnn_head/kernel"][:, [0, 3]], atol=1e-6)
     assert np.array_equal(found["score/kernel"][1], params["score/kernel"][2])
     assert np.array_equal(found["rnn/lstm/kernel"], params["rnn/lstm/kernel"])
 
