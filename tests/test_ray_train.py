@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ if __name__ == "__main__":
 
 @pytest.fixture(scope="module")
 def on_two_workers(trained, tmp_path_factory):
-    """Runs code on the run of `trained` anew, with Ray's two workers; gives what it said."""
+    """Begins code on the run of `trained` anew, with Ray's two workers."""
     pytest.importorskip("ray", reason="Ray is an extra")
     home = tmp_path_factory.mktemp("ray")
     values = Workdir(trained).config().model_dump(mode="json")
@@ -53,36 +54,47 @@ def on_two_workers(trained, tmp_path_factory):
     }
     environment.pop("RAY_ADDRESS", None)
 
-    def run(start, *words):
+    def begin(start, *words):
         command = [*start, "train", "--config", "mine.yaml", "--workdir", "run"]
-        return subprocess.run(
+        return subprocess.Popen(
             [sys.executable, *command, "--engine", "ray", "--workers", "2", *words],
             cwd=home,
             env=environment,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )
 
-    return home / "run", run
+    return home / "run", begin
 
 
 def test_ray_starts_workers_again_that_were_lost_and_they_end_as_one_process_does(
     on_two_workers, trained
 ):
-    workdir, run = on_two_workers
-    ended = run(["-c", KILLED_ONCE])
-    assert ended.returncode == 0, ended.stderr
+    """After SIGTERM, which is told in one line, the same command goes on to that end."""
+    workdir, begin = on_two_workers
+    first = begin(["-m", "dsnjax.main"])
+    while first.poll() is None and not (workdir / "metrics.jsonl").is_file():
+        time.sleep(0.1)
+    first.terminate()  # which is answered as Ctrl-C is
+    _, said = first.communicate()
+    assert first.returncode == 75, said
+    assert said.splitlines()[-1].startswith("dsnjax: stopped; the same command goes on from")
+    ended = begin(["-c", KILLED_ONCE])
+    out, err = ended.communicate()
+    assert ended.returncode == 0, err
     assert (workdir / "killed").exists()
     found, wanted = (
         json.loads((folder / "evaluation.json").read_text()) for folder in (workdir, trained)
     )
-    assert ended.stdout.splitlines()[-1].startswith(f"test: MAP@3 {found['map3']:.4f}")
+    assert out.splitlines()[-1].startswith(f"test: MAP@3 {found['map3']:.4f}")
     assert found["loss"] == pytest.approx(wanted["loss"], rel=1e-4)
     assert found["drawings"] == wanted["drawings"]
 
 
 def test_a_mistake_that_all_workers_meet_is_one_line_and_no_reason_to_start_again(on_two_workers):
-    _, run = on_two_workers
-    ended = run(["-m", "dsnjax.main"], "--seed", "9")
+    _, begin = on_two_workers
+    ended = begin(["-m", "dsnjax.main"], "--seed", "9")
+    _, err = ended.communicate()
     assert ended.returncode == 2
-    assert ended.stderr.splitlines()[-1].startswith("dsnjax: run holds a run with seed=0, not 9;")
+    assert err.splitlines()[-1].startswith("dsnjax: run holds a run with seed=0, not 9;")
