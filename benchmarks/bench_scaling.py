@@ -58,7 +58,7 @@ class Steps:
         shapes = jax.eval_shape(lambda: state.initial(network, tx, 0))
         lies = mesh.by_size(self.devices, shapes)
         self.like = mesh.abstract(shapes, lies)
-        self.born = jax.jit(lambda: state.initial(network, tx, 0), out_shardings=lies)
+        self.born = state.once(lambda: state.initial(network, tx, 0), out_shardings=lies)
         self.step = jax.jit(
             make_train_step(network, tx, run.loss, run.optim, STEPS),
             out_shardings=(lies, mesh.replicated(self.devices)),

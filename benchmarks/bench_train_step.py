@@ -91,8 +91,7 @@ class Ours:
     def __init__(self, run: config.Config, store: Store):
         network = state.network(run.model, run.data, len(store.categories))
         tx = optim.make(run.optim, [10_000])
-        born = jax.jit(lambda: state.initial(network, tx, run.seed), compiler_options=state.ONCE)
-        self.now = born()
+        self.now = state.once(lambda: state.initial(network, tx, run.seed))()
         self.batch = jax.device_put(drawn(run, store))
         step = make_train_step(network, tx, run.loss, run.optim, 10_000)
         self.compiled = jax.jit(step, donate_argnums=0).lower(self.now, self.batch).compile()

@@ -28,7 +28,7 @@ def weights(
     named = {"": config.init.model, "cnn": config.init.cnn, "rnn": config.init.rnn}
     if not any(named.values()):
         return None
-    born = jax.jit(lambda: state.fresh(network, config.seed), compiler_options=state.ONCE)()
+    born = state.once(lambda: state.fresh(network, config.seed))()
     params, statistics = jax.device_get(born)
     for branch, place in named.items():
         if place is None:

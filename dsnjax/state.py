@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +16,8 @@ Arrays = dict[str, Array]
 """Arrays by the path of their module, such as `cnn/blocks/0/first/kernel`."""
 
 
-ONCE = {"xla_backend_optimization_level": 0}
-"""Compiler options for what runs once: fresh weights take four times as long to optimize as not."""
+once = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+"""`jax.jit` for what runs once, as drawing fresh weights does: to optimize it takes longer."""
 
 
 @jax.tree_util.register_dataclass
@@ -120,7 +121,7 @@ def initial(
     *,
     ema: bool = False,
 ) -> TrainState:
-    """The state before the first step. Traceable: `jax.jit(initial, ...)` bears it sharded.
+    """The state before the first step. Traceable: `once(initial, ...)` bears it sharded.
 
     Args:
         weights: params and statistics to start from; None: fresh ones.

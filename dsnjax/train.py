@@ -119,12 +119,11 @@ class Training:
         tx = optim.make(config.optim, self.plan.ends)
         self.shapes = abstract(self.network, config, self.devices)
         lies = jax.tree.map(lambda leaf: leaf.sharding, self.shapes)
-        self.born = jax.jit(
+        self.born = state.once(
             lambda weights: state.initial(
                 self.network, tx, config.seed, weights, ema=config.optim.ema > 0
             ),
             out_shardings=lies,
-            compiler_options=state.ONCE,
         )
         self.step = jax.jit(
             make_train_step(self.network, tx, config.loss, config.optim, self.plan.steps),

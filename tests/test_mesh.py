@@ -41,12 +41,7 @@ class On:
         self.look = evaluate.make_eval_step(network, self.devices)
 
     def born(self):
-        born = jax.jit(
-            lambda: state.initial(network, tx, 0),
-            out_shardings=self.lies,
-            compiler_options=state.ONCE,
-        )
-        return born()
+        return state.once(lambda: state.initial(network, tx, 0), out_shardings=self.lies)()
 
     def stepped(self, now):
         # One at a time: programs that run at once on one pool of threads may wait for one another.
