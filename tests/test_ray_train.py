@@ -15,24 +15,29 @@ pytestmark = [pytest.mark.multihost, pytest.mark.slow, pytest.mark.fault, pytest
 
 ROOT = Path(__file__).parents[1]
 
-# dsnjax, but the second worker that Ray starts is killed once, at its sixth step.
-KILLED_ONCE = """
-import os, signal, sys
+# dsnjax, but the second worker that Ray starts hangs once, before there is a checkpoint, and is
+# killed once, at its sixth step.
+FAULTY = """
+import os, signal, sys, time
 from pathlib import Path
 from dsnjax import main, ray_train
 real = ray_train.work
 def work(about):
     from ray.train import get_context
     from dsnjax import stop
-    once = Path(about["folder"]) / about["workdir"] / "killed"
-    if get_context().get_world_rank() == 1 and not once.exists():
+    hung, killed = (Path(about["folder"], about["workdir"], name) for name in ("hung", "killed"))
+    if get_context().get_world_rank() == 1 and not killed.exists():
         asked, calls = stop.Stop.asked, iter(range(1, 1000))
-        def deadly(self):
-            if next(calls) == 6:
-                once.touch()
+        def faulty(self):
+            call = next(calls)
+            if call == 3 and not hung.exists():
+                hung.touch()
+                time.sleep(10_000)
+            if call == 6:
+                killed.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
             return asked(self)
-        stop.Stop.asked = deadly
+        stop.Stop.asked = faulty
     return real(about)
 ray_train.work = work
 if __name__ == "__main__":
@@ -73,14 +78,14 @@ def test_ray_starts_workers_again_that_were_lost_and_they_end_as_one_process_doe
 ):
     """After SIGTERM, which is told in one line, the same command goes on to that end."""
     workdir, begin = on_two_workers
-    first = begin(["-m", "dsnjax.main"])
-    while first.poll() is None and not (workdir / "metrics.jsonl").is_file():
+    first = begin(["-c", FAULTY])
+    while first.poll() is None and not (workdir / "hung").exists():
         time.sleep(0.1)
     first.terminate()  # which is answered as Ctrl-C is
     _, said = first.communicate()
     assert first.returncode == 75, said
     assert said.splitlines()[-1].startswith("dsnjax: stopped; the same command goes on from")
-    ended = begin(["-c", KILLED_ONCE])
+    ended = begin(["-c", FAULTY])
     out, err = ended.communicate()
     assert ended.returncode == 0, err
     assert (workdir / "killed").exists()
