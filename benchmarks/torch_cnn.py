@@ -33,6 +33,7 @@ HALVED = (0, 2, 4)  # convolutions behind which the image is halved
 RATE, DECAY = 3e-3, 1e-2
 WEIGHT = 0.7  # of the CNN in the average; what is left is the RNN's
 SEED = 0
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 KEEP = ".npy of what the CNN said of the test rows: read where it is there, else trained for"
 
 
@@ -119,13 +120,13 @@ def trained(store: Store, rows: np.ndarray, data: config.Data, epochs: int) -> n
     torch.manual_seed(SEED)
     images = Images(store, rows, data, train=True)
     loader = torch.utils.data.DataLoader(images, data.batch_size, shuffle=True, drop_last=True)
-    network = plain(len(store.categories)).train()
+    network = plain(len(store.categories)).to(DEVICE).train()
     optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=DECAY)
     steps = epochs * len(loader)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
     with tracking.bar("training", steps) as bar:
         for image, label in bar.watched(batch for _ in range(epochs) for batch in loader):
-            loss = fn.cross_entropy(network(scaled(image)), label)
+            loss = fn.cross_entropy(network(scaled(image)), label.to(DEVICE))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -134,7 +135,7 @@ def trained(store: Store, rows: np.ndarray, data: config.Data, epochs: int) -> n
 
 
 def scaled(image: torch.Tensor) -> torch.Tensor:
-    return (image / 255).to(memory_format=torch.channels_last)
+    return (image.to(DEVICE) / 255).to(memory_format=torch.channels_last)
 
 
 @torch.no_grad()
@@ -144,7 +145,7 @@ def probabilities(
     """[b, k] of the network."""
     images = Images(store, rows, data, train=False)
     parts = torch.utils.data.DataLoader(images, data.batch_size)
-    return np.concatenate([network(scaled(image)).softmax(1).numpy() for image, _ in parts])
+    return np.concatenate([network(scaled(image)).softmax(1).cpu().numpy() for image, _ in parts])
 
 
 def recognized(workdir: Path, store: Store, rows: np.ndarray) -> np.ndarray:

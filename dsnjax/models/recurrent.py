@@ -11,9 +11,8 @@ Carry = tuple[Array, ...]  # [b, hidden] each, the state first
 class Recurrent(nnx.Module):
     """A layer of cells in one or two directions; steps beyond a length change nothing.
 
-    Parameters carry a leading axis of directions, so that both directions are one scan: kernel
-    [directions, inputs, gates * hidden], recurrent [directions, hidden, gates * hidden] and bias
-    [directions, 4 * hidden].
+    Parameters carry a leading axis of directions: kernel [directions, inputs, gates * hidden],
+    recurrent [directions, hidden, gates * hidden] and bias [directions, 4 * hidden].
     """
 
     gates: int  # products of the inputs and of the state that a cell reads
@@ -31,35 +30,42 @@ class Recurrent(nnx.Module):
         self.recurrent = nnx.Param(jnp.stack([jnp.concatenate(way, axis=1) for way in recurrent]))
         self.bias = nnx.Param(jnp.zeros((directions, 4 * hidden)))
 
-    def advance(self, way: int, carry: Carry, gate: Array) -> Carry:
+    @staticmethod
+    def advance(carry: Carry, gate: Array, recurrent: Array, bias: Array) -> Carry:
         """One step of one direction, from the inputs' products [b, gates * hidden]."""
         raise NotImplementedError
 
     def __call__(self, x: Array, mask: Array) -> Array:
         """[b, t, d] and mask [b, t] to [b, t, directions * hidden], zero beyond a length."""
-        kernel = self.kernel[...]
-        bias = self.bias[..., : kernel.shape[-1]]
+        weights = self.kernel[...], self.recurrent[...], self.bias[...]
+        directions = len(weights[0])
         # The second direction reads the flipped padding first; masked, it stays at zero.
-        ways = [(x, mask), (jnp.flip(x, 1), jnp.flip(mask, 1))][: len(kernel)]
+        ways = ([x, jnp.flip(x, 1)][:directions], [mask, jnp.flip(mask, 1)][:directions])
+        if jax.default_backend() == "cpu":
+            # Its backend has a fast path for plain products, and none for batches of them.
+            states = [self.states(*way) for way in zip(*ways, *weights, strict=True)]
+        else:
+            # Both directions step together: a step is too small to fill a GPU.
+            states = jax.vmap(self.states)(*(jnp.stack(way) for way in ways), *weights)
+        first, *second = states
+        return jnp.concatenate([first, *(jnp.flip(one, 1) for one in second)], axis=-1)
+
+    def states(self, x: Array, mask: Array, kernel: Array, recurrent: Array, bias: Array) -> Array:
+        """The states [b, t, hidden] of one direction."""
         # All steps' inputs in one matrix product; only the recurrent one is left in the scan.
-        gates = [(way @ kernel[k] + bias[k]).swapaxes(0, 1) for k, (way, _) in enumerate(ways)]
-        real = [seen.T[..., None] for _, seen in ways]  # [t, b, 1]
+        gates = x @ kernel + bias[: kernel.shape[-1]]
         # float32 in every network: a sum over many steps in bfloat16 loses the small ones.
         start = (jnp.zeros((x.shape[0], self.hidden)),) * self.carried
 
-        def advance(carries, inputs):
-            # One scan with a product for each direction: XLA's CPU backend has a fast path for
-            # plain products, and none for batches of them.
-            moved = [
-                _where(real, self.advance(way, carry, gate), carry)
-                for way, (carry, gate, real) in enumerate(zip(carries, *inputs, strict=True))
-            ]
-            shown = [jnp.where(real, one[0], 0) for one, real in zip(moved, inputs[1], strict=True)]
-            return moved, [state.astype(x.dtype) for state in shown]
+        def advance(carry, inputs):
+            gate, real = inputs
+            after = self.advance(carry, gate, recurrent, bias)
+            # Where there is no step, what was before it is handed on.
+            after = tuple(jnp.where(real, new, old) for new, old in zip(after, carry, strict=True))
+            return after, jnp.where(real, after[0], 0).astype(x.dtype)
 
-        _, states = jax.lax.scan(advance, [start] * len(ways), (gates, real))
-        states = [state.swapaxes(0, 1) for state in states]  # [b, t, hidden]
-        return jnp.concatenate([states[0], *(jnp.flip(s, 1) for s in states[1:])], axis=-1)
+        _, states = jax.lax.scan(advance, start, (gates.swapaxes(0, 1), mask.T[..., None]))
+        return states.swapaxes(0, 1)
 
 
 class LSTM(Recurrent):
@@ -73,9 +79,10 @@ class LSTM(Recurrent):
         # A forget gate that starts open carries early points to the end (Jozefowicz et al. 2015).
         self.bias[...] = self.bias[...].at[:, hidden : 2 * hidden].set(1.0)
 
-    def advance(self, way: int, carry: Carry, gate: Array) -> Carry:
+    @staticmethod
+    def advance(carry: Carry, gate: Array, recurrent: Array, bias: Array) -> Carry:
         state, cell = carry
-        gate = (gate + state.astype(gate.dtype) @ self.recurrent[way]).astype(jnp.float32)
+        gate = (gate + state.astype(gate.dtype) @ recurrent).astype(jnp.float32)
         let_in, keep, new, let_out = jnp.split(gate, 4, axis=-1)
         moved = jax.nn.sigmoid(keep) * cell + jax.nn.sigmoid(let_in) * jnp.tanh(new)
         return jax.nn.sigmoid(let_out) * jnp.tanh(moved), moved
@@ -92,17 +99,13 @@ class GRU(Recurrent):
     gates = 3
     carried = 1
 
-    def advance(self, way: int, carry: Carry, gate: Array) -> Carry:
+    @staticmethod
+    def advance(carry: Carry, gate: Array, recurrent: Array, bias: Array) -> Carry:
         (state,) = carry
-        product = (state.astype(gate.dtype) @ self.recurrent[way]).astype(jnp.float32)
+        product = (state.astype(gate.dtype) @ recurrent).astype(jnp.float32)
         reset, update, new = jnp.split(gate.astype(jnp.float32), 3, axis=-1)
         to_reset, to_update, to_new = jnp.split(product, 3, axis=-1)
         keep = jax.nn.sigmoid(update + to_update)
-        to_new = to_new + self.bias[way, 3 * self.hidden :]
+        to_new = to_new + bias[gate.shape[-1] :]
         new = jnp.tanh(new + jax.nn.sigmoid(reset + to_reset) * to_new)
         return ((1 - keep) * new + keep * state,)
-
-
-def _where(real: Array, moved: Carry, before: Carry) -> Carry:
-    """What is carried after a step; where `real` [b, 1] is False, as before it."""
-    return tuple(jnp.where(real, new, old) for new, old in zip(moved, before, strict=True))

@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -33,12 +34,14 @@ def gru(kernel, recurrent, bias, x):
         yield state
 
 
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])  # one direction after the other, or both
 @pytest.mark.parametrize(("layer", "by_hand"), [(LSTM, lstm), (GRU, gru)])
-def test_a_layer_reads_forwards_and_backwards(layer, by_hand):
+def test_a_layer_reads_forwards_and_backwards(monkeypatch, layer, by_hand, backend):
     built = layer(3, 5, 2, rngs=nnx.Rngs(0))
     rng = np.random.default_rng(1)
     built.bias[...] = jnp.asarray(rng.normal(size=built.bias.shape), jnp.float32)
     x = rng.normal(size=(1, 7, 3)).astype(np.float32)
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
     got = np.asarray(built(jnp.asarray(x), jnp.ones((1, 7), bool)))[0]
     weights = [np.asarray(part[...]) for part in (built.kernel, built.recurrent, built.bias)]
     for way, (rows, shown) in enumerate([(x[0], got[:, :5]), (x[0, ::-1], got[::-1, 5:])]):
