@@ -26,13 +26,14 @@ PREDICTIONS = "predictions.npz"
 def make_eval_step(network: Network, devices: Mesh) -> Step:
     """The compiled step: params, statistics and a batch to what it adds, and what is said of each.
 
-    See metrics.sums and metrics.answers.
+    See metrics.sums and metrics.answers; the answers hold the `logits` [b, k] as well.
     """
 
     def step(params, statistics, batch):
         output, _ = network.apply(params, statistics, batch, train=False)
         logits, label = output.logits, batch["label"]
-        return metrics.sums(logits, label, batch["mask"]), metrics.answers(logits, label)
+        answers = metrics.answers(logits, label) | {"logits": logits}
+        return metrics.sums(logits, label, batch["mask"]), answers
 
     return jax.jit(step, out_shardings=mesh.replicated(devices))
 
@@ -55,26 +56,34 @@ def totals(
     data: Iterable[dict[str, jax.Array]],
     said: list[dict[str, np.ndarray]] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Sums over all batches; what was said of each batch's drawings is put into `said`."""
+    """Sums over all batches; what was said of each batch's drawings is put into `said`.
+
+    The logits only of as many as calibration wants: those of millions fill the memory.
+    """
     added, weights = None, state.used
     for batch in data:
         sums, answers = step(*weights, batch)
         one = jax.device_get(sums)
         added = one if added is None else jax.tree.map(np.add, added, one)
         if said is not None:
+            if sum(len(one["rank"]) for one in said) >= calibration.MOST:
+                del answers["logits"]
             said.append(jax.device_get(answers))
     if added is None:
         raise ValueError("no batch to evaluate; want at least one")
     return added
 
 
-def evaluate(workdir: Workdir, *, split: str = "test", stop: Stop | None = None) -> dict[str, Any]:
+def evaluate(
+    workdir: Workdir, *, split: str = "test", step: Step | None = None, stop: Stop | None = None
+) -> dict[str, Any]:
     """Evaluates the best checkpoint of a work directory and writes `evaluation.json` there.
 
     Beside it, `predictions.npz` says what the network made of each drawing: see `keep`.
 
     Args:
         split: `train`, `valid` or `test`; each of its drawings counts exactly once.
+        step: what make_eval_step gave for this run, where it is compiled already.
         stop: asked before each batch.
 
     Returns:
@@ -88,10 +97,11 @@ def evaluate(workdir: Workdir, *, split: str = "test", stop: Stop | None = None)
     """
     config, store, devices = workdir.config(), workdir.store(), mesh.make()
     network, state = workdir.restore()
-    rows = batches.rows(store, config.data)[split]
+    members = batches.rows(store, config.data)
+    rows = members[split]
     if not len(rows):
         raise UserError(f"{store.path}: no drawing in the {split} split; see --data.split")
-    step = make_eval_step(network, devices)
+    step = step or make_eval_step(network, devices)
     data, count = held_out(store, rows, config.data, devices)
     if stop:
         data = stop.between(data, f"evaluating; what is trained lies in {workdir.path}")
@@ -102,37 +112,39 @@ def evaluate(workdir: Workdir, *, split: str = "test", stop: Stop | None = None)
     figures |= {"step": int(state.step), "split": split, "noise_filter": config.data.noise.filter}
     figures["protocol"] = config.data.protocol()
     if split == "test":
-        figures["calibration"] = calibrate(network, state, store, config.data, devices)
+        valid, tuning = members["valid"][: calibration.MOST], []
+        if len(valid):
+            totals(step, state, held_out(store, valid, config.data, devices)[0], tuning)
+        tuned, tested = labelled(store, valid, tuning), labelled(store, rows, said)
+        figures["calibration"] = calibrate(tuned, tested)
     if split == "test" and processes.first():
         keep(workdir.path / PREDICTIONS, store, rows, said)
         write(workdir.path / "evaluation.json", figures)
     return figures
 
 
+def labelled(
+    store: Store, rows: np.ndarray, said: Sequence[dict[str, np.ndarray]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits [n, k] and labels [n] of the first rows, where what was said holds logits."""
+    parts = [one["logits"] for one in said if "logits" in one]
+    logits = np.concatenate(parts or [np.zeros((0, len(store.categories)))])[: len(rows)]
+    return logits, store.label[rows[: len(logits)]].astype(int)
+
+
 def calibrate(
-    network: Network, state: TrainState, store: Store, data: schema.Data, devices: Mesh
+    valid: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray]
 ) -> dict[str, float]:
     """The temperature fitted on the validation split, and what it does to the test split.
+
+    Args:
+        valid, test: logits [n, k] and labels [n].
 
     Returns:
         `temperature`, `fitted_on` (drawings), and `error_before` and `error`, the expected
         calibration error of test drawings without and with it.
     """
-    step = jax.jit(
-        lambda params, statistics, batch: (
-            network.apply(params, statistics, batch, train=False)[0].logits
-        ),
-        out_shardings=mesh.replicated(devices),
-    )
-    members, found = batches.rows(store, data), {}
-    for split in ("valid", "test"):
-        rows = members[split][: calibration.MOST]
-        batched, _ = held_out(store, rows, data, devices)
-        parts = [np.asarray(step(*state.used, batch)) for batch in batched]
-        logits = np.concatenate(parts)[: len(rows)] if parts else np.zeros((0, network.categories))
-        found[split] = logits, store.label[rows].astype(int)
-    (logits, label), test = found["valid"], found["test"]
-    fitted = calibration.temperature(logits, label)
+    fitted = calibration.temperature(*valid)
     errors = []
     for one in (1.0, fitted):
         chances = calibration.softmax(test[0] / one)
@@ -140,7 +152,7 @@ def calibrate(
         errors.append(round(calibration.reliability(chances.max(axis=1), hit)[1], 4))
     return {
         "temperature": fitted,
-        "fitted_on": len(label),
+        "fitted_on": len(valid[1]),
         "error_before": errors[0],
         "error": errors[1],
     }

@@ -89,7 +89,7 @@ def train(config: schema.Config, workdir: Workdir) -> dict[str, Any]:
         if processes.first():
             show(workdir, store, training.rows["test"], config.data)
         training.run()
-        return evaluate.evaluate(workdir, stop=asked)
+        return evaluate.evaluate(workdir, step=training.look, stop=asked)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
-from dsnjax import evaluate
+from dsnjax import calibration, evaluate, train
 from dsnjax.data import batches
 from dsnjax.errors import CheckpointError, UserError
 from dsnjax.workdir import Workdir
@@ -25,6 +26,24 @@ def test_figures_name_their_protocol(trained):
 def test_evaluating_again_gives_what_the_run_said(trained):
     before = json.loads((trained / "evaluation.json").read_text())
     assert evaluate.evaluate(Workdir(trained)) == before
+
+
+def test_a_run_compiles_once_what_it_validates_and_tests_with(tiny, tmp_path, monkeypatch):
+    make, made = evaluate.make_eval_step, []
+    monkeypatch.setattr(evaluate, "make_eval_step", lambda *on: made.append(make(*on)) or made[-1])
+    run = tiny.run.model_copy(update={"epochs": 1})
+    figures = train.train(tiny.model_copy(update={"run": run}), Workdir(tmp_path / "run"))
+    assert figures["calibration"]["fitted_on"] > 0
+    assert [step._cache_size() for step in made] == [1]
+
+
+def test_logits_are_kept_of_as_many_drawings_as_calibration_wants(trained, tmp_path, monkeypatch):
+    shutil.copytree(trained, tmp_path / "run")
+    monkeypatch.setattr(calibration, "MOST", 1)
+    figures = evaluate.evaluate(Workdir(tmp_path / "run"))
+    assert figures["calibration"]["fitted_on"] == 1
+    kept = np.load(tmp_path / "run" / evaluate.PREDICTIONS)
+    assert kept["rank"].shape == (figures["drawings"],)
 
 
 def test_another_split_leaves_the_figures_of_the_test_split(trained):
