@@ -40,13 +40,13 @@ class Recurrent(nnx.Module):
         weights = self.kernel[...], self.recurrent[...], self.bias[...]
         directions = len(weights[0])
         # The second direction reads the flipped padding first; masked, it stays at zero.
-        ways = ([x, jnp.flip(x, 1)][:directions], [mask, jnp.flip(mask, 1)][:directions])
+        xs, masks = [x, jnp.flip(x, 1)][:directions], [mask, jnp.flip(mask, 1)][:directions]
         if jax.default_backend() == "cpu":
             # Its backend has a fast path for plain products, and none for batches of them.
-            states = [self.states(*way) for way in zip(*ways, *weights, strict=True)]
+            states = [self.states(*way) for way in zip(xs, masks, *weights, strict=True)]
         else:
             # Both directions step together: a step is too small to fill a GPU.
-            states = jax.vmap(self.states)(*(jnp.stack(way) for way in ways), *weights)
+            states = jax.vmap(self.states)(jnp.stack(xs), jnp.stack(masks), *weights)
         first, *second = states
         return jnp.concatenate([first, *(jnp.flip(one, 1) for one in second)], axis=-1)
 
