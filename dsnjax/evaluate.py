@@ -66,7 +66,7 @@ def totals(
         one = jax.device_get(sums)
         added = one if added is None else jax.tree.map(np.add, added, one)
         if said is not None:
-            if sum(len(one["rank"]) for one in said) >= calibration.MOST:
+            if len(said) * len(answers["rank"]) >= calibration.MOST:
                 del answers["logits"]
             said.append(jax.device_get(answers))
     if added is None:
@@ -115,8 +115,8 @@ def evaluate(
         valid, tuning = members["valid"][: calibration.MOST], []
         if len(valid):
             totals(step, state, held_out(store, valid, config.data, devices)[0], tuning)
-        tuned, tested = labelled(store, valid, tuning), labelled(store, rows, said)
-        figures["calibration"] = calibrate(tuned, tested)
+        tested = labelled(store, rows[: calibration.MOST], said)
+        figures["calibration"] = calibrate(labelled(store, valid, tuning), tested)
     if split == "test" and processes.first():
         keep(workdir.path / PREDICTIONS, store, rows, said)
         write(workdir.path / "evaluation.json", figures)
@@ -126,10 +126,10 @@ def evaluate(
 def labelled(
     store: Store, rows: np.ndarray, said: Sequence[dict[str, np.ndarray]]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Logits [n, k] and labels [n] of the first rows, where what was said holds logits."""
+    """Logits [n, k] and labels [n] of rows, of which what was said begins with the logits."""
     parts = [one["logits"] for one in said if "logits" in one]
     logits = np.concatenate(parts or [np.zeros((0, len(store.categories)))])[: len(rows)]
-    return logits, store.label[rows[: len(logits)]].astype(int)
+    return logits, store.label[rows].astype(int)
 
 
 def calibrate(
