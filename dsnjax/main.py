@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tyro
 
-from dsnjax import flags, settings
+from dsnjax import __version__, flags, settings
 from dsnjax.commands import COMMANDS, Train
 from dsnjax.errors import UserError, as_trouble
 
@@ -17,6 +17,7 @@ OVERVIEW = """dsnjax: drawings made of strokes in, the name of what is drawn out
 
 Every command has --help with an example. Without a command, options are those of train:
   python -m dsnjax.main --config dsn_plus --data.store S --workdir runs/a
+dsnjax --version says which one this is.
 """
 
 
@@ -41,6 +42,9 @@ def run(words: list[str]) -> None:
     """Finds the command, checks its words, runs it. Raises Trouble."""
     if not words or words[0] in ("-h", "--help", "help"):
         print(overview())
+        return
+    if words == ["--version"]:
+        print(f"dsnjax {__version__}")
         return
     if words[0].startswith("-"):
         words = ["train", *words]

@@ -2,6 +2,7 @@ import errno
 import json
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,10 @@ def test_help_names_every_command(capsys):
     code, out, _ = say(capsys, "--help")
     assert code == 0
     assert all(f"\n  {name} " in out for name in COMMANDS)
+
+
+def test_it_says_its_version(capsys):
+    assert say(capsys, "--version") == (0, f"dsnjax {metadata.version('dsnjax')}\n", "")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
