@@ -412,6 +412,7 @@ def set_up(points, span, work, brush):
     if far > F32(0.5) * F32(brush.size) + brush.reach:
         for j in range(count - 1):
             set_up_one(work, (j, j + 1), brush)
+        places[:, :count] = F32(0)  # what is left here, the next drawing may set up as unused lanes
         return
     for group in range((count + LANES - 2) // LANES):
         at = INDEX(group * LANES * FIELDS)
