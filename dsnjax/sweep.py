@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,10 +19,11 @@ from pydantic import Field
 from rich.table import Table
 
 from dsnjax import config as schema
-from dsnjax import presets, settings, tracking
+from dsnjax import measured, presets, settings, tracking
 from dsnjax.config import Section
 from dsnjax.data import engines
 from dsnjax.errors import Interrupted, UserError
+from dsnjax.report import curves, figures, page
 
 STOPPED = Interrupted.exit_code
 
@@ -58,12 +60,14 @@ def plan(file: str, common: dict[str, Any], base: str | None = None) -> list[Run
 
     Raises:
         UserError: no such file; a setting that does not exist, with the nearest; a refused value;
-            a common value for what the runs differ in.
+            a common value for what the runs differ in; two runs that are the same.
     """
     sweep = settings.check(Sweep, settings.load(find(file)))
     values = settings.load(base or sweep.base)
-    runs = {}
-    for overrides in _overrides(sweep):
+    changes = list(_overrides(sweep))
+    short = shortest({path for overrides in changes for path in overrides})
+    runs: dict[str, Run] = {}
+    for overrides in changes:
         if twice := sorted(set(common) & set(overrides)):
             raise UserError(
                 f"--config {file}: its runs differ in {twice[0]}; do not set it as well"
@@ -71,7 +75,9 @@ def plan(file: str, common: dict[str, Any], base: str | None = None) -> list[Run
         merged = dict(values)
         for path, value in (sweep.set | overrides | common).items():
             settings.put(merged, path, value)
-        name = named(overrides) or "base"
+        name = named({short[path]: value for path, value in overrides.items()}) or "base"
+        if name in runs:
+            raise UserError(f"--config {file}: two of its runs change the same: {name}")
         try:
             runs[name] = Run(name, overrides, settings.check(schema.Config, merged))
         except UserError as error:
@@ -86,7 +92,7 @@ def assigned(words: Sequence[str]) -> dict[str, Any]:
         path, equals, value = word.partition("=")
         try:
             values[path] = yaml.safe_load(value)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):
             equals = ""
         if not equals:
             raise UserError(f"--set {word}: want a name and a value, such as run.epochs=5")
@@ -103,9 +109,16 @@ def find(file: str) -> str:
     return known[file]
 
 
-def named(overrides: dict[str, Any]) -> str:
+def shortest(paths: set[str]) -> dict[str, str]:
+    """Each dotted name's last word, or all of it where another one ends alike."""
+    last = {path: path.rpartition(".")[2] for path in paths}
+    ends = Counter(last.values())
+    return {path: word if ends[word] == 1 else path for path, word in last.items()}
+
+
+def named(changes: dict[str, Any]) -> str:
     """A folder's name from what a run changes: `learning_rate=0.003,alpha=0`."""
-    parts = (f"{path.rpartition('.')[2]}={value}" for path, value in overrides.items())
+    parts = (f"{name}={value}" for name, value in changes.items())
     return re.sub(r"[^\w=.,+-]+", "_", ",".join(parts))
 
 
@@ -124,9 +137,12 @@ def execute(runs: Sequence[Run], folder: Path, jobs: int, engine: str) -> dict[s
         why each failed run failed, by its name.
 
     Raises:
+        UserError: one was begun with other values.
         Interrupted: stopped from outside; the same call goes on.
     """
-    waiting = [run for run in runs if not (folder / run.name / "evaluation.json").is_file()]
+    for run in runs:
+        settings.same_run(folder / run.name / "config.yaml", run.config)
+    waiting = [run for run in runs if not measured.finished(folder / run.name)]
     commands = {run.name: command(run, folder) for run in waiting}
     codes = on_ray(commands) if engine == "ray" else here(commands, jobs)
     if any(code == STOPPED for code, _ in codes.values()):
@@ -222,12 +238,11 @@ def rows(runs: Sequence[Run], folder: Path, failed: dict[str, str]) -> list[dict
     changed = list(dict.fromkeys(path for run in runs for path in run.overrides))
     table = []
     for run in runs:
-        file = folder / run.name / "evaluation.json"
-        told = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        found = measured.figures(folder / run.name)
         table.append(
             {"run": run.name}
             | {path: run.overrides.get(path) for path in changed}
-            | {name: told.get(name) for name in ("map3", "accuracy", "loss", "drawings", "step")}
+            | {name: found.get(name) for name in ("map3", "accuracy", "loss", "drawings", "step")}
             | {"error": failed.get(run.name)}
         )
     return sorted(table, key=lambda row: -(row["map3"] or 0))
@@ -235,16 +250,12 @@ def rows(runs: Sequence[Run], folder: Path, failed: dict[str, str]) -> list[dict
 
 def figure(runs: Sequence[Run], folder: Path) -> str:
     """Accuracy and loss of every run against steps, training and validation, as SVG text."""
-    from dsnjax.report import curves, figures
-
     told = [(run.name, curves.lines(folder / run.name)) for run in runs]
     return figures.alone(curves.chart([one for one in told if one[1]]))
 
 
 def write(runs: Sequence[Run], folder: Path, failed: dict[str, str]) -> Table:
     """Writes sweep.csv, sweep.json and sweep.svg; returns the table for a terminal."""
-    from dsnjax.report import page
-
     table = rows(runs, folder, failed)
     page.table(folder / "sweep.csv", table)
     page.whole(folder / "sweep.json", json.dumps(table, indent=1) + "\n")

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dsnjax import presets, sweep
+from dsnjax import presets, settings, sweep
 from dsnjax.errors import Interrupted, UserError
 
 SWEEPS = sorted((presets.folder() / "sweeps").glob("*.yaml"))
@@ -20,7 +20,7 @@ def written(folder, **values) -> str:
 @pytest.mark.parametrize("file", SWEEPS, ids=lambda file: file.stem)
 def test_every_sweep_that_ships_is_whole(file):
     runs = sweep.plan(file.stem, {"data.store": "S"})
-    assert len({run.name for run in runs}) == len(runs) >= 3
+    assert len(runs) >= 3
     assert all(str(run.config.data.store) == "S" for run in runs)
 
 
@@ -43,6 +43,20 @@ def test_a_list_names_single_runs(tmp_path):
         ("seed=1", 1, 64),
         ("image_size=32", 0, 32),
     ]
+
+
+def test_values_that_end_alike_are_told_apart(tmp_path):
+    runs = [{"model.cnn.widths": [8, 16, 32]}, {"model.rnn.widths": [8, 16, 32]}, {"seed": 1}]
+    assert [run.name for run in sweep.plan(written(tmp_path, runs=runs), {})] == [
+        "model.cnn.widths=_8,_16,_32_",
+        "model.rnn.widths=_8,_16,_32_",
+        "seed=1",
+    ]
+
+
+def test_the_same_run_twice_is_refused(tmp_path):
+    with pytest.raises(UserError, match="two of its runs change the same: seed=1"):
+        sweep.plan(written(tmp_path, runs=[{"seed": 1}, {"seed": 1}]), {})
 
 
 def test_every_run_takes_another_base_and_values_from_the_command_line(tmp_path):
@@ -102,13 +116,26 @@ FAILING = {"a": "0", "b": "3", "c": "0"}
 def test_finished_runs_are_skipped_and_a_stop_is_told(tmp_path, monkeypatch):
     runs = sweep.plan(written(tmp_path, runs=[{"seed": 1}, {"seed": 2}]), {})
     (tmp_path / "seed=1").mkdir()
-    (tmp_path / "seed=1" / "evaluation.json").write_text("{}")
+    (tmp_path / "seed=1" / "evaluation.json").write_text('{"steps_left": 0}')
     stops = [sys.executable, "-c", SAYS, "stopped", str(sweep.STOPPED)]
     started = []
     monkeypatch.setattr(sweep, "command", lambda run, folder: started.append(run.name) or stops)
     with pytest.raises(Interrupted, match="the same command goes on"):
         sweep.execute(runs, tmp_path, jobs=1, engine="local")
     assert started == ["seed=2"]
+
+
+def test_runs_of_other_values_are_not_taken_for_those_of_the_sweep(tmp_path, tiny, monkeypatch):
+    monkeypatch.setattr(sweep, "command", pytest.fail)
+    begun = tmp_path / "seed=1"
+    begun.mkdir()
+    (run,) = sweep.plan(written(tmp_path, runs=[{"seed": 1}]), {})
+    longer = run.config.model_copy(update={"run": tiny.run.model_copy(update={"epochs": 9})})
+    (begun / "config.yaml").write_text(settings.dump(longer))
+    (begun / "evaluation.json").write_text('{"steps_left": 0}')
+    said = r"seed=1 holds a run with run\.epochs=9, not 6; give another --workdir"
+    with pytest.raises(UserError, match=said):
+        sweep.execute([run], tmp_path, jobs=1, engine="local")
 
 
 def test_the_table_has_the_best_run_first_and_the_failed_last(tmp_path):

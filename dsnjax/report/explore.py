@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
 from dsnjax import tracking
 from dsnjax.config import Noise
@@ -12,6 +11,7 @@ from dsnjax.data import noise
 from dsnjax.data.store import Store
 from dsnjax.errors import UserError
 from dsnjax.report import figures, page, strokes
+from dsnjax.report.page import Markup
 from dsnjax.settings import nearest
 
 SHOWN = 10  # drawings in a row of them

@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from markupsafe import Markup
 
 import raster
 from dsnjax import config as schema
@@ -15,6 +14,7 @@ from dsnjax import metrics, tracking
 from dsnjax.data import batches
 from dsnjax.predict import BATCH, Recognizer
 from dsnjax.report import statistics, strokes
+from dsnjax.report.page import Markup
 from dsnjax.report.run import Run
 
 SHARES = (0.25, 0.5, 0.75, 1.0)

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import yaml
-from markupsafe import Markup
 
 from dsnjax.calibration import reliability
 from dsnjax.data import noise
 from dsnjax.errors import UserError
 from dsnjax.report import curves, figures, look, network, page, statistics
+from dsnjax.report.page import Markup
 from dsnjax.report.run import Run, load
 from dsnjax.workdir import Workdir
 
