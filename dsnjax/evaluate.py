@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from dsnjax import config as schema
 from dsnjax.data import batches, files
 from dsnjax.data.store import Store
 from dsnjax.errors import UserError
+from dsnjax.plan import Plan
 from dsnjax.state import Network, TrainState
 from dsnjax.stop import Stop
 from dsnjax.workdir import Workdir
@@ -24,15 +26,16 @@ PREDICTIONS = "predictions.npz"
 
 
 def make_eval_step(network: Network, devices: Mesh) -> Step:
-    """The compiled step: params, statistics and a batch to what it adds, and what is said of each.
+    """The compiled step: params, statistics, a batch and a temperature to what the batch adds, and
+    what is said of each drawing.
 
     See metrics.sums and metrics.answers; the answers hold the `logits` [b, k] as well.
     """
 
-    def step(params, statistics, batch):
+    def step(params, statistics, batch, temperature):
         output, _ = network.apply(params, statistics, batch, train=False)
         logits, label = output.logits, batch["label"]
-        answers = metrics.answers(logits, label) | {"logits": logits}
+        answers = metrics.answers(logits, label, temperature) | {"logits": logits}
         return metrics.sums(logits, label, batch["mask"]), answers
 
     return jax.jit(step, out_shardings=mesh.replicated(devices))
@@ -55,19 +58,18 @@ def totals(
     state: TrainState,
     data: Iterable[dict[str, jax.Array]],
     said: list[dict[str, np.ndarray]] | None = None,
+    logits: list[np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Sums over all batches; what was said of each batch's drawings is put into `said`.
-
-    The logits only of as many as calibration wants: those of millions fill the memory.
-    """
+    """Sums over all batches; each batch's answers are put into `said`, its logits into `logits`."""
     added, weights = None, state.used
     for batch in data:
         sums, answers = step(*weights, batch)
         one = jax.device_get(sums)
         added = one if added is None else jax.tree.map(np.add, added, one)
+        own = answers.pop("logits", None)
+        if logits is not None:
+            logits.append(jax.device_get(own))
         if said is not None:
-            if len(said) * len(answers["rank"]) >= calibration.MOST:
-                del answers["logits"]
             said.append(jax.device_get(answers))
     if added is None:
         raise ValueError("no batch to evaluate; want at least one")
@@ -75,7 +77,12 @@ def totals(
 
 
 def evaluate(
-    workdir: Workdir, *, split: str = "test", step: Step | None = None, stop: Stop | None = None
+    workdir: Workdir,
+    *,
+    split: str = "test",
+    step: Step | None = None,
+    devices: Mesh | None = None,
+    stop: Stop | None = None,
 ) -> dict[str, Any]:
     """Evaluates the best checkpoint of a work directory and writes `evaluation.json` there.
 
@@ -84,77 +91,85 @@ def evaluate(
     Args:
         split: `train`, `valid` or `test`; each of its drawings counts exactly once.
         step: what make_eval_step gave for this run, where it is compiled already.
+        devices: how the state lies; by default a copy of it on every device.
         stop: asked before each batch.
 
     Returns:
-        what metrics.summary gives, and `step`, `split`, `noise_filter`, `protocol` and, of the
-        test split, `calibration`.
+        what metrics.summary gives, and `step`, `steps_left` (of the plan, 0 for a finished run),
+        `split`, `noise_filter`, `protocol` and, of the test split, `calibration`.
 
     Raises:
         CheckpointError: nothing was trained there yet.
         UserError: the split is empty.
         Interrupted: stopped; nothing was written.
     """
-    config, store, devices = workdir.config(), workdir.store(), mesh.make()
-    network, state = workdir.restore()
+    config, store, devices = workdir.config(), workdir.store(), devices or mesh.make()
+    network, state = workdir.restore(devices)
     members = batches.rows(store, config.data)
     rows = members[split]
     if not len(rows):
         raise UserError(f"{store.path}: no drawing in the {split} split; see --data.split")
     step = step or make_eval_step(network, devices)
+    stop = stop or Stop()
+    where = f"evaluating; what is trained lies in {workdir.path}"
+    fitted, valid = 1.0, few(members["valid"])
+    if split == "test" and len(valid):
+        logits: list[np.ndarray] = []
+        drawings = stop.between(held_out(store, valid, config.data, devices)[0], where)
+        totals(partial(step, temperature=1.0), state, drawings, logits=logits)
+        fitted = calibration.temperature(
+            np.concatenate(logits)[: len(valid)], store.label[valid].astype(int)
+        )
     data, count = held_out(store, rows, config.data, devices)
-    if stop:
-        data = stop.between(data, f"evaluating; what is trained lies in {workdir.path}")
     said: list[dict[str, np.ndarray]] = []
     with tracking.bar(f"evaluating {split}", count, quiet=not processes.first()) as bar:
-        added = totals(step, state, bar.watched(data), said)
+        drawings = bar.watched(stop.between(data, where))
+        added = totals(partial(step, temperature=fitted), state, drawings, said)
     figures = metrics.summary(added, store.categories)
-    figures |= {"step": int(state.step), "split": split, "noise_filter": config.data.noise.filter}
-    figures["protocol"] = config.data.protocol()
+    with workdir.checkpoints() as saved:
+        reached = max(saved.steps())
+    plan = Plan(len(members["train"]), config.data.batch_size, config.run.epochs)
+    figures |= {"step": int(state.step), "steps_left": plan.steps - reached, "split": split}
+    figures |= {"noise_filter": config.data.noise.filter, "protocol": config.data.protocol()}
     if split == "test":
-        valid, tuning = members["valid"][: calibration.MOST], []
-        if len(valid):
-            totals(step, state, held_out(store, valid, config.data, devices)[0], tuning)
-        tested = labelled(store, rows[: calibration.MOST], said)
-        figures["calibration"] = calibrate(labelled(store, valid, tuning), tested)
+        figures["calibration"] = calibrate(fitted, len(valid), joined(said, len(rows)))
     if split == "test" and processes.first():
-        keep(workdir.path / PREDICTIONS, store, rows, said)
+        keep(workdir.path / PREDICTIONS, store, rows, joined(said, len(rows)))
         write(workdir.path / "evaluation.json", figures)
     return figures
 
 
-def labelled(
-    store: Store, rows: np.ndarray, said: Sequence[dict[str, np.ndarray]]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Logits [n, k] and labels [n] of rows, of which what was said begins with the logits."""
-    parts = [one["logits"] for one in said if "logits" in one]
-    logits = np.concatenate(parts or [np.zeros((0, len(store.categories)))])[: len(rows)]
-    return logits, store.label[rows].astype(int)
+def few(rows: np.ndarray) -> np.ndarray:
+    """As many rows as calibration wants, evenly spread: a store is sorted by category."""
+    return rows[:: math.ceil(len(rows) / calibration.MOST) or 1]
 
 
-def calibrate(
-    valid: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray]
-) -> dict[str, float]:
+def joined(said: Sequence[dict[str, np.ndarray]], count: int) -> dict[str, np.ndarray]:
+    """What was said of each of `count` drawings, without the padding of the last batch."""
+    return {name: np.concatenate([one[name] for one in said])[:count] for name in said[0]}
+
+
+def calibrate(fitted: float, valid: int, said: dict[str, np.ndarray]) -> dict[str, float]:
     """The temperature fitted on the validation split, and what it does to the test split.
 
     Args:
-        valid, test: logits [n, k] and labels [n].
+        valid: drawings it was fitted on.
+        said: see metrics.answers.
 
     Returns:
         `temperature`, `fitted_on` (drawings), and `error_before` and `error`, the expected
         calibration error of test drawings without and with it.
     """
-    fitted = calibration.temperature(*valid)
-    errors = []
-    for one in (1.0, fitted):
-        chances = calibration.softmax(test[0] / one)
-        hit = chances.argmax(axis=1) == test[1]
-        errors.append(round(calibration.reliability(chances.max(axis=1), hit)[1], 4))
+    hit = said["rank"] == 0
+    before, after = (
+        round(calibration.reliability(probability, hit)[1], 4)
+        for probability in (said["untempered"], said["probability"][:, 0])
+    )
     return {
         "temperature": fitted,
-        "fitted_on": len(valid[1]),
-        "error_before": errors[0],
-        "error": errors[1],
+        "fitted_on": valid,
+        "error_before": before,
+        "error": after,
     }
 
 
@@ -164,14 +179,15 @@ def write(path: Path, figures: dict[str, Any]) -> None:
         file.write((json.dumps(figures, indent=1) + "\n").encode())
 
 
-def keep(path: Path, store: Store, rows: np.ndarray, said: Sequence[dict[str, np.ndarray]]) -> None:
+def keep(path: Path, store: Store, rows: np.ndarray, said: dict[str, np.ndarray]) -> None:
     """Writes what was said of each drawing, about 25 bytes each, complete or not at all.
 
     Arrays, one row a drawing: `row` of the store, `hash` there (the same drawing in another store
-    has the same), `label`, and `rank`, `top`, `probability` and `own` of metrics.answers.
+    has the same), `label`, and `rank`, `top`, `probability` and `own` of metrics.answers at the
+    fitted temperature, as `predict` says them.
     """
     columns = {
-        name: np.concatenate([one[name] for one in said])[: len(rows)].astype(kind)
+        name: said[name].astype(kind)
         for name, kind in (("rank", "u2"), ("top", "u2"), ("probability", "f4"), ("own", "f4"))
     }
     about = {"row": rows, "hash": store.hash[rows], "label": store.label[rows]}

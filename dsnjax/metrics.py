@@ -23,20 +23,22 @@ def ranks(logits: Array, label: Array) -> Array:
     return jnp.where(finite, jnp.sum(ahead, axis=1), categories)
 
 
-def answers(logits: Array, label: Array) -> dict[str, Array]:
-    """What the network said of each drawing.
+def answers(logits: Array, label: Array, temperature: Array | float = 1.0) -> dict[str, Array]:
+    """What the network said of each drawing, its probabilities at a temperature.
 
     Returns:
         `rank` [b] as `ranks` gives it; `top` [b, 3] the likeliest labels and `probability` [b, 3]
-        theirs (fewer where there are fewer categories); `own` [b] the probability of the label.
+        theirs (fewer where there are fewer categories); `own` [b] the probability of the label;
+        `untempered` [b] the first label's probability at temperature 1.
     """
     logits = logits.astype(jnp.float32)
-    chances = jax.nn.softmax(logits)
+    chances = jax.nn.softmax(logits / temperature)
     _, top = jax.lax.top_k(logits, min(3, logits.shape[-1]))
     return {
         "rank": ranks(logits, label),
         "top": top,
         "probability": jnp.take_along_axis(chances, top, axis=1),
+        "untempered": jnp.max(jax.nn.softmax(logits), axis=1),
         "own": jnp.take_along_axis(chances, label[:, None], axis=1)[:, 0],
     }
 

@@ -58,6 +58,10 @@ class Clock:
             "data_wait": round(waited / seconds, 4),
         }
 
+    def restart(self, step: int) -> None:
+        """Leaves out what was done since the last look, such as validating after `step`."""
+        self._look, self._waited = (step, time.perf_counter()), 0.0
+
 
 def _end(figure: jax.Array) -> float:
     figure.block_until_ready()

@@ -33,8 +33,8 @@ class Metrics:
         self._file = None
         if quiet:
             return
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        kept = [line for line in lines if _step(line) <= step]
+        there = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        kept = [line for line in there.splitlines() if _step(line) <= step]
         draft = path.with_suffix(".tmp")
         draft.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
         os.replace(draft, path)
@@ -55,7 +55,7 @@ def _step(line: str) -> float:
     """The step of a line; one that a kill cut short lies beyond all."""
     try:
         return json.loads(line)["step"]
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         return math.inf
 
 

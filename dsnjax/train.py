@@ -1,9 +1,8 @@
 """A config and a work directory in, a trained and evaluated network out."""
 
-import json
-import math
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,6 +11,7 @@ import numpy as np
 from dsnjax import config as schema
 from dsnjax import (
     evaluate,
+    measured,
     mesh,
     optim,
     pictures,
@@ -28,45 +28,13 @@ from dsnjax.data import batches
 from dsnjax.data.store import Store
 from dsnjax.errors import DataError, Interrupted, UserError
 from dsnjax.metrics import summary
+from dsnjax.plan import Plan
 from dsnjax.state import Arrays, TrainState
 from dsnjax.step import make_train_step
 from dsnjax.timing import Clock, Profile
 from dsnjax.workdir import Workdir, abstract
 
 SHOWN = 70  # drawings in drawings.png
-
-
-@dataclass(frozen=True)
-class Plan:
-    """When a run ends and its epochs end, in steps."""
-
-    drawings: int
-    batch_size: int
-    epochs: int
-
-    @property
-    def steps(self) -> int:
-        return math.ceil(self.drawings * self.epochs / self.batch_size)
-
-    @property
-    def ends(self) -> tuple[int, ...]:
-        """The steps at which epochs end; the last one ends the run."""
-        return tuple(
-            math.ceil(self.drawings * epoch / self.batch_size)
-            for epoch in range(1, self.epochs + 1)
-        )
-
-    def epoch(self, step: int) -> float:
-        """Epochs done after `step` steps."""
-        return round(step * self.batch_size / self.drawings, 4)
-
-    def ends_epoch(self, step: int) -> bool:
-        """Whether the step that leads to `step` finished an epoch, or the run."""
-        return (
-            step == self.steps
-            or step * self.batch_size // self.drawings
-            > (step - 1) * self.batch_size // self.drawings
-        )
 
 
 def train(config: schema.Config, workdir: Workdir) -> dict[str, Any]:
@@ -81,15 +49,15 @@ def train(config: schema.Config, workdir: Workdir) -> dict[str, Any]:
         Interrupted: stopped by a signal, or the disk is full; the same call goes on.
     """
     with stop.watched() as asked, workdir.claim(config):
-        finished = workdir.path / "evaluation.json"
-        if processes.together(finished.is_file):
-            return json.loads(finished.read_text(encoding="utf-8"))
+        if processes.together(lambda: measured.finished(workdir.path)):
+            return measured.figures(workdir.path)
         store = workdir.store()
         training = Training(config, workdir, store, asked)
         if processes.first():
             show(workdir, store, training.rows["test"], config.data)
         training.run()
-        return evaluate.evaluate(workdir, step=training.look, stop=asked)
+        look, devices = training.look, training.devices
+        return evaluate.evaluate(workdir, step=look, devices=devices, stop=asked)
 
 
 @dataclass(frozen=True)
@@ -140,6 +108,7 @@ class Training:
             return now
         rows, data = self.rows["train"], self.config.data
         drawings, count = evaluate.held_out(self.store, rows, data, self.devices)
+        drawings = self.asked.between(drawings, "measuring the centers")
         with tracking.bar("centers", count, quiet=not processes.first()) as bar:
             fixed = start.centers(self.network, now, bar.watched(drawings))
         lies = jax.tree.map(lambda leaf: leaf.sharding, self.shapes.centers)
@@ -160,7 +129,8 @@ class Training:
             profile, clock = Profile(config.run.profile, path / "profile"), Clock()
             with closing(data), closing(metrics), closing(profile), closing(clock), bar as bar:
                 told = Told(saved, metrics, bar, clock)
-                if reached and plan.ends_epoch(reached) and not saved.measured(reached):
+                halfway = reached and plan.ends_epoch(reached) and not saved.measured(reached)
+                if halfway and len(self.rows["valid"]):
                     self.validate(now, reached, told)  # was stopped in the midst of it
                 bar.note("compiling")
                 for done in range(reached + 1, plan.steps + 1):
@@ -197,6 +167,8 @@ class Training:
             told.saved.save(now)
         if ends and not stops and len(self.rows["valid"]):
             self.validate(now, done, told)
+        if saves:
+            told.clock.restart(done)
         told.saved.check()
         told.bar.advance()
 
@@ -217,7 +189,8 @@ class Training:
         raise processes.agreed(
             DataError(
                 f"step {step}, seed {self.config.seed}: {what}; its drawings are in {file}, the "
-                "checkpoints before it are kept; start again with a lower --optim.learning-rate"
+                "checkpoints before it are kept; start again with a lower --optim.learning-rate in "
+                "another --workdir"
             )
         )
 
@@ -230,7 +203,10 @@ class Training:
             held_out, f"validating; step {done} is saved in {self.workdir.path}"
         )
         watched = told.bar.beside(held_out, "validating", count)
-        figures = summary(evaluate.totals(self.look, now, watched), self.store.categories)
+        figures = summary(
+            evaluate.totals(partial(self.look, temperature=1.0), now, watched),
+            self.store.categories,
+        )
         kept = {f"valid_{name}": figures[name] for name in ("map3", "accuracy", "loss")}
         told.metrics.write(done, epoch=self.plan.epoch(done), **kept)
         told.bar.say(

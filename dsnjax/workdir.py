@@ -1,5 +1,6 @@
 """A folder that holds one run: config.yaml, metrics.jsonl, checkpoints/, evaluation.json."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from dsnjax.data import files, prepare, synthetic
 from dsnjax.data.store import MANIFEST, Store
 from dsnjax.errors import CheckpointError, UserError
 
+CHECKSUM = "store.sha256"  # of the drawings that the run began with
+
 
 @dataclass(frozen=True)
 class Workdir:
@@ -26,7 +29,10 @@ class Workdir:
         file = self.path / "config.yaml"
         if not file.is_file():
             raise CheckpointError(f"{self.path}: no run here (no config.yaml); train there first")
-        return settings.check(schema.Config, settings.load(str(file)))
+        try:
+            return settings.check(schema.Config, settings.load(str(file)))
+        except UserError as error:
+            raise CheckpointError(f"{file}: {error}; it is damaged: train afresh") from error
 
     @contextmanager
     def claim(self, config: schema.Config) -> Iterator[None]:
@@ -48,16 +54,18 @@ class Workdir:
         """The drawings of the run: its store, or the made-up ones, written here once.
 
         Raises:
-            UserError: the store's categories are not those that the run began with.
+            UserError: the store's drawings or categories are not those that the run began with.
         """
         data = self.config().data
         if not data.store:
             processes.together(lambda: self._make_up(data.made_up))
         found = Store.open(data.store or self.path / "store")
-        processes.together(lambda: self._name(found.categories))
-        if self.categories() != found.categories:
+        processes.together(lambda: self._remember(found))
+        begun = (self.path / CHECKSUM).read_text(encoding="utf-8").strip()
+        if self.categories() != found.categories or begun != found.checksum:
+            other = "drawings" if self.categories() == found.categories else "categories"
             raise UserError(
-                f"{found.path}: other categories than the run in {self.path} began with; "
+                f"{found.path}: other {other} than the run in {self.path} began with; "
                 "give another --workdir, or the store it was trained on"
             )
         return found
@@ -67,16 +75,22 @@ class Workdir:
         file = self.path / "categories.txt"
         if not file.is_file():
             raise CheckpointError(f"{self.path}: no run here (no {file.name}); train there first")
-        return tuple(file.read_text(encoding="utf-8").splitlines())
+        try:
+            return tuple(file.read_text(encoding="utf-8").splitlines())
+        except UnicodeDecodeError as error:
+            raise CheckpointError(f"{file}: damaged ({error}); train afresh") from error
 
     def checkpoints(self) -> checkpoint.Checkpoints:
         """The steps saved here."""
         return checkpoint.Checkpoints(self.path / "checkpoints")
 
-    def restore(self) -> tuple[state.Network, state.TrainState]:
-        """The network and its best state on this machine's devices.
+    def restore(self, devices: Mesh | None = None) -> tuple[state.Network, state.TrainState]:
+        """The network and its best state.
 
         A damaged step is skipped, which is said, for the next best one.
+
+        Args:
+            devices: how the state lies; by default a copy of it on every device.
 
         Raises:
             CheckpointError: no step was saved, or all are damaged.
@@ -85,7 +99,7 @@ class Workdir:
         frozen = config.init.freeze
         network = state.network(config.model, config.data, len(self.categories()), frozen)
         with self.checkpoints() as saved:
-            return network, saved.best(abstract(network, config, mesh.make()))
+            return network, saved.best(abstract(network, config, devices or mesh.make()))
 
     def _begin(self, config: schema.Config, held: ExitStack) -> None:
         held.enter_context(files.locked(self.path))
@@ -97,22 +111,24 @@ class Workdir:
             synthetic.write(folder, count, seed=0)
             prepare.prepare([folder], store, synthetic.categories(), jobs=1)
 
-    def _name(self, categories: tuple[str, ...]) -> None:
-        file = self.path / "categories.txt"
-        if not file.exists():
-            with files.whole(file) as opened:
-                opened.write("".join(f"{name}\n" for name in categories).encode())
+    def _remember(self, store: Store) -> None:
+        names = "".join(f"{name}\n" for name in store.categories)
+        for name, text in (("categories.txt", names), (CHECKSUM, f"{store.checksum}\n")):
+            if not (self.path / name).exists():
+                with files.whole(self.path / name) as opened:
+                    opened.write(text.encode())
 
     def _write(self, config: schema.Config) -> None:
-        file = self.path / "config.yaml"
+        file, text = self.path / "config.yaml", settings.dump(config)
+        if self.checkpoints().steps():
+            settings.same_run(file, config)
+        elif file.exists() and file.read_text(encoding="utf-8") != text:  # nothing to lose yet
+            for name in ("config.yaml", "categories.txt", CHECKSUM):
+                (self.path / name).unlink(missing_ok=True)
+            shutil.rmtree(self.path / "store", ignore_errors=True)
         if not file.exists():
             with files.whole(file) as opened:
-                opened.write(settings.dump(config).encode())
-        elif (there := self.config().model_copy(update={"mesh": config.mesh})) != config:
-            first = next(_differences(there, config))
-            raise UserError(
-                f"{self.path} holds a run with {first}; give another --workdir, or the same values"
-            )
+                opened.write(text.encode())
 
 
 def abstract(network: state.Network, config: schema.Config, devices: Mesh) -> state.TrainState:
@@ -121,14 +137,3 @@ def abstract(network: state.Network, config: schema.Config, devices: Mesh) -> st
     ema = config.optim.ema > 0
     shapes = jax.eval_shape(lambda: state.initial(network, tx, config.seed, ema=ema))
     return mesh.abstract(shapes, mesh.by_size(devices, shapes))
-
-
-def _differences(there: schema.Config, here: schema.Config) -> Iterator[str]:
-    for path, _ in settings.fields(schema.Config):
-        values = []
-        for value in (there, here):
-            for name in path.split("."):
-                value = getattr(value, name)
-            values.append(value)
-        if values[0] != values[1]:
-            yield f"{path}={values[0]}, not {values[1]}"

@@ -3,10 +3,12 @@ import shutil
 
 import numpy as np
 import pytest
+import yaml
 
 from dsnjax import calibration, evaluate, train
 from dsnjax.data import batches
 from dsnjax.errors import CheckpointError, UserError
+from dsnjax.predict import Recognizer
 from dsnjax.workdir import Workdir
 
 
@@ -37,13 +39,43 @@ def test_a_run_compiles_once_what_it_validates_and_tests_with(tiny, tmp_path, mo
     assert [step._cache_size() for step in made] == [1]
 
 
-def test_logits_are_kept_of_as_many_drawings_as_calibration_wants(trained, tmp_path, monkeypatch):
+def test_calibration_is_fitted_on_no_more_drawings_than_it_wants(trained, tmp_path, monkeypatch):
     shutil.copytree(trained, tmp_path / "run")
     monkeypatch.setattr(calibration, "MOST", 1)
     figures = evaluate.evaluate(Workdir(tmp_path / "run"))
     assert figures["calibration"]["fitted_on"] == 1
     kept = np.load(tmp_path / "run" / evaluate.PREDICTIONS)
     assert kept["rank"].shape == (figures["drawings"],)
+
+
+def test_an_evaluated_run_that_was_not_finished_goes_on(trained, tmp_path):
+    run = Workdir(tmp_path / "run")
+    shutil.copytree(trained, run.path)
+    begun = yaml.safe_load((run.path / "config.yaml").read_text())
+    begun["run"]["epochs"] = 2
+    (run.path / "config.yaml").write_text(yaml.safe_dump(begun))
+    left = evaluate.evaluate(run)["steps_left"]
+    assert left > 0
+    figures = train.train(run.config(), run)
+    assert figures["steps_left"] == 0
+    assert run.checkpoints().steps()[-1] == Workdir(trained).checkpoints().steps()[-1] + left
+
+
+def test_the_probabilities_that_are_kept_are_those_that_predict_says(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    run = Workdir(tmp_path / "run")
+    assert evaluate.evaluate(run)["calibration"]["temperature"] != 1
+    kept = np.load(run.path / evaluate.PREDICTIONS)
+    said = Recognizer(run.path).probabilities(run.store().take(kept["row"]))
+    best = np.take_along_axis(said, kept["top"].astype(int), axis=1)
+    np.testing.assert_allclose(kept["probability"], best, atol=1e-4)
+
+
+def test_calibration_is_fitted_on_drawings_of_all_categories(monkeypatch):
+    monkeypatch.setattr(calibration, "MOST", 10)
+    assert evaluate.few(np.arange(35)).tolist() == [0, 4, 8, 12, 16, 20, 24, 28, 32]
+    assert evaluate.few(np.arange(7)).tolist() == [*range(7)]
+    assert not len(evaluate.few(np.arange(0)))
 
 
 def test_another_split_leaves_the_figures_of_the_test_split(trained):

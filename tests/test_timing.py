@@ -54,6 +54,16 @@ def test_waiting_while_the_step_before_runs_costs_nothing(monkeypatch):
     event.set()
 
 
+def test_what_is_done_between_steps_is_no_part_of_them(monkeypatch):
+    now = iter([0.0, 50.0, 52.0])  # look, validated, look
+    monkeypatch.setattr(time, "perf_counter", lambda: next(now))
+    clock = timing.Clock()
+    clock.since(1, 4)
+    clock.restart(1)
+    assert clock.since(3, 4)["step_seconds"] == 1.0
+    clock.close()
+
+
 def test_the_first_look_tells_nothing_since_it_holds_the_compilation():
     clock = timing.Clock()
     assert clock.since(1, 32) == {}

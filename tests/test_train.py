@@ -15,7 +15,9 @@ import yaml
 
 from dsnjax import config, main, mesh, settings, state, stop, train
 from dsnjax.data import batches, prepare, synthetic
+from dsnjax.data.store import Store
 from dsnjax.errors import DataError, Interrupted, UserError
+from dsnjax.plan import Plan
 from dsnjax.workdir import Workdir, abstract
 
 ROOT = Path(__file__).parents[1]
@@ -143,14 +145,17 @@ def test_a_folder_that_can_only_be_read_is_refused(tiny, small_disk):
         train.train(tiny, Workdir(small_disk / "run"))
 
 
-def test_a_store_of_other_categories_is_refused(whole, tiny, tmp_path):
+@pytest.mark.parametrize(
+    ("names", "other"),
+    [(synthetic.categories()[::-1], "categories"), (synthetic.categories(), "drawings")],
+)
+def test_another_store_is_refused(whole, tiny, tmp_path, names, other):
     synthetic.write(tmp_path / "drawings", 20, seed=0)
-    names = synthetic.categories()
-    prepare.prepare([tmp_path / "drawings"], tmp_path / "store", names[::-1], jobs=1)
+    prepare.prepare([tmp_path / "drawings"], tmp_path / "store", names, jobs=1)
     shutil.copytree(whole[0], tmp_path / "run")
     file = tmp_path / "run" / "config.yaml"
     file.write_text(file.read_text().replace(str(tiny.data.store), str(tmp_path / "store")))
-    with pytest.raises(UserError, match="other categories than the run in"):
+    with pytest.raises(UserError, match=f"other {other} than the run in"):
         Workdir(tmp_path / "run").store()
 
 
@@ -225,8 +230,34 @@ def test_a_run_on_a_full_disk_says_so_and_goes_on_when_there_is_room(
     assert_same_weights(run, whole[0])
 
 
+def test_without_a_validation_split_a_run_goes_on_from_the_end_of_an_epoch(tiny, tmp_path):
+    split = tiny.data.split.model_copy(update={"valid": 0.0})
+    config = tiny.model_copy(update={"data": tiny.data.model_copy(update={"split": split})})
+    run = Workdir(tmp_path / "run")
+    wanted = train.train(config, run)
+    (run.path / "evaluation.json").unlink()  # as where it was killed while it evaluated
+    assert train.train(config, run) == wanted
+
+
+def test_a_mistake_before_the_first_step_leaves_the_folder_free(tiny, tmp_path):
+    lost = tiny.data.model_copy(update={"store": tmp_path / "typo"})
+    run = Workdir(tmp_path / "run")
+    with pytest.raises(UserError, match="typo: no store here"):
+        train.train(tiny.model_copy(update={"data": lost}), run)
+    with run.claim(tiny):
+        assert run.config() == tiny
+        assert len(run.store()) == len(Store.open(tiny.data.store))
+
+
+def test_steps_are_timed_and_validating_is_not(whole):
+    told = [line for line in lines(whole[0]) if "loss" in line]
+    assert all(
+        {"drawings_per_second", "step_seconds", "data_wait"} <= line.keys() for line in told[1:]
+    )
+
+
 def test_an_epoch_ends_where_its_last_drawing_is_seen():
-    plan = train.Plan(drawings=100, batch_size=32, epochs=2)
+    plan = Plan(drawings=100, batch_size=32, epochs=2)
     assert plan.steps == 7
     assert [step for step in range(1, 8) if plan.ends_epoch(step)] == [4, 7]
 

@@ -102,6 +102,13 @@ class Store:
     entropy: np.ndarray = field(repr=False)
     hash: np.ndarray = field(repr=False)
 
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of what is trained on, the same wherever the store lies."""
+        read = ("points", "stroke_lengths", "label", "entropy", "hash")
+        parts = [self.manifest.columns[name].sha256 for name in read]
+        return hashlib.sha256("".join(parts).encode()).hexdigest()
+
     @classmethod
     def open(cls, path: str | Path) -> "Store":
         """Maps the columns of the store at `path`.

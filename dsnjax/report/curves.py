@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ from dsnjax.report import figures
 
 
 def lines(workdir: Path) -> list[dict[str, Any]]:
-    """The lines of a run's metrics.jsonl; none where it did not begin, or began this moment."""
-    file = workdir / "metrics.jsonl"
-    if not file.is_file():
-        return []
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    """The lines of a run's metrics.jsonl, without one that a kill cut short; none before it."""
+    file, told = workdir / "metrics.jsonl", []
+    for line in file.read_bytes().splitlines() if file.is_file() else []:
+        with suppress(ValueError):
+            told.append(json.loads(line))
+    return [line for line in told if isinstance(line, dict)]
 
 
 def chart(named_lines: Sequence[tuple[str, Sequence[dict[str, Any]]]]) -> str:

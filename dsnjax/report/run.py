@@ -1,18 +1,18 @@
 """A work directory in, what its run said of every test drawing out."""
 
-import json
+import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
 from dsnjax import config as schema
-from dsnjax import evaluate
+from dsnjax import evaluate, measured
 from dsnjax.data.store import Store
 from dsnjax.report import curves, page, statistics, strokes
+from dsnjax.report.page import Markup
 from dsnjax.workdir import Workdir
 
 
@@ -55,8 +55,17 @@ class Run:
         return page.markup(map(strokes.svg, drawings))
 
 
+def answers(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of predictions.npz; none where it cannot be read."""
+    try:
+        with np.load(path) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return {}
+
+
 def load(path: Path) -> Run:
-    """A finished run; evaluated first where it never was, or before answers were kept.
+    """A run; evaluated first where it never was, or where what was said is lost or damaged.
 
     Raises:
         CheckpointError: nothing was trained there yet.
@@ -64,10 +73,9 @@ def load(path: Path) -> Run:
     """
     workdir = Workdir(path)
     config = workdir.config()
-    files = [path / "evaluation.json", path / evaluate.PREDICTIONS]
-    if not all(file.is_file() for file in files):
+    said = answers(path / evaluate.PREDICTIONS)
+    told = measured.figures(path)
+    if not said or "steps_left" not in told:
         evaluate.evaluate(workdir)
-    with np.load(files[1]) as arrays:
-        said = dict(arrays)
-    told = json.loads(files[0].read_text(encoding="utf-8"))
+        said, told = answers(path / evaluate.PREDICTIONS), measured.figures(path)
     return Run(path.name or str(path), workdir, config, workdir.store(), told, said)
