@@ -1,11 +1,12 @@
 """A model to use: a folder with weights, config, categories and a card, made from a run.
 
 weights.safetensors   params and statistics, float16 by default; nothing in it is code
-config.json           the part of the config that shapes the network and its inputs
+config.json           what shapes the network and its inputs, and the weights' SHA-256
 categories.txt        one name a line, in label order
 README.md             the card: what it is, what it was trained on, how well it does
 """
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +14,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load, save
 
-from dsnjax import __version__, config, presets, settings
+from dsnjax import __version__, config, measured, presets, settings
+from dsnjax.data import categories, files
 from dsnjax.errors import CheckpointError, UserError
 
 if TYPE_CHECKING:
     from dsnjax.workdir import Workdir
 
 PRETRAINED = presets.PRETRAINED
+WEIGHTS = "weights.safetensors"
 KINDS = {"both": "A Deep Sketch Network", "cnn": "A CNN of drawings", "rnn": "An RNN of drawings"}
 
 Arrays = dict[str, np.ndarray]
@@ -84,8 +87,7 @@ def find(name: Path | str | None = None) -> Bundle:
 
 def _temperature(workdir: "Workdir", step: int) -> float:
     """As fitted when this step was evaluated; 1 before that."""
-    file = workdir.path / "evaluation.json"
-    figures = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    figures = measured.figures(workdir.path)
     fitted = figures.get("calibration", {}) if figures.get("step") == step else {}
     return fitted.get("temperature", 1.0)
 
@@ -95,69 +97,74 @@ def read(folder: Path) -> Bundle:
 
     Raises:
         UserError: no bundle there, or one of a newer version.
-        CheckpointError: its weights cannot be read or do not fit its config.
+        CheckpointError: its weights are damaged, or for other categories.
     """
     try:
         values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        categories = tuple((folder / "categories.txt").read_text(encoding="utf-8").splitlines())
+        names = tuple((folder / "categories.txt").read_text(encoding="utf-8").splitlines())
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: no model here ({error}); make one: dsnjax bundle") from error
     if values.get("version") != 1:
         raise UserError(
             f"{folder}: layout {values.get('version')}, dsnjax {__version__} reads 1; upgrade it"
         )
+    checksum = values.pop("sha256", None)
     recipe = settings.check(Recipe, values)
     try:
-        arrays = load_file(folder / "weights.safetensors")
+        weights = (folder / WEIGHTS).read_bytes()
+        if hashlib.sha256(weights).hexdigest() != checksum:
+            raise CheckpointError(
+                f"{folder}/{WEIGHTS}: not the weights that config.json was written with; "
+                "make the bundle again"
+            )
+        arrays = load(weights)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{folder}/weights.safetensors: {error}") from error
+        raise CheckpointError(f"{folder}/{WEIGHTS}: {error}") from error
     parts: dict[str, Arrays] = {"params": {}, "statistics": {}}
     for name, array in arrays.items():
         part, _, path = name.partition("/")
         parts[part][path] = array.astype(np.float32)
     for path, array in parts["params"].items():
-        if path.endswith("head/bias") and len(array) != len(categories):
+        if path.endswith("head/bias") and len(array) != len(names):
             raise CheckpointError(
-                f"{folder}/weights.safetensors: for {len(array)} categories, but categories.txt "
-                f"names {len(categories)}; make the bundle again"
+                f"{folder}/{WEIGHTS}: for {len(array)} categories, but categories.txt "
+                f"names {len(names)}; make the bundle again"
             )
-    return Bundle(recipe, categories, parts["params"], parts["statistics"])
+    return Bundle(recipe, names, parts["params"], parts["statistics"])
 
 
 def write(model: Bundle, folder: Path, card: str, dtype: str = "float16") -> None:
-    """Writes a bundle. Raises UserError where the folder holds something else."""
+    """Writes a bundle, config.json last. Raises UserError where the folder holds something else."""
     if folder.exists() and any(folder.iterdir()) and not (folder / "config.json").is_file():
         raise UserError(f"{folder}: not empty and no bundle; give a new --dest")
-    folder.mkdir(parents=True, exist_ok=True)
     arrays = {
         f"{part}/{name}": np.asarray(array, dtype)
         for part in ("params", "statistics")
         for name, array in getattr(model, part).items()
     }
-    save_file(arrays, folder / "weights.safetensors")
-    recipe = model.recipe.model_dump(mode="json")
-    (folder / "config.json").write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
-    text = "".join(f"{name}\n" for name in model.categories)
-    (folder / "categories.txt").write_text(text, encoding="utf-8")
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    weights = save(arrays)
+    checksum = {"sha256": hashlib.sha256(weights).hexdigest()}
+    recipe = json.dumps(model.recipe.model_dump(mode="json") | checksum, indent=1) + "\n"
+    names = "".join(f"{name}\n" for name in model.categories)
+    texts = {"categories.txt": names, "README.md": card, "config.json": recipe}
+    for name, data in {WEIGHTS: weights, **{n: t.encode() for n, t in texts.items()}}.items():
+        with files.whole(folder / name) as file:
+            file.write(data)
 
 
 def card(workdir: "Workdir", model: Bundle) -> str:
     """The model card of a run: data, figures, the command that made it."""
-    file = workdir.path / "evaluation.json"
-    if not file.is_file():
+    figures = measured.figures(workdir.path)
+    if not figures:
         raise CheckpointError(f"{workdir.path}: not evaluated; run dsnjax evaluate there first")
-    figures = json.loads(file.read_text(encoding="utf-8"))
     weights = sum(array.size for array in model.params.values())
     worst = sorted(figures["per_category"].items(), key=lambda item: item[1]["map3"])[:5]
     weak = ", ".join(f"{name} {own['map3']:.3f}" for name, own in worst)
     run = workdir.config()
     data = run.data
-    source = (
-        "made-up drawings of dsnjax"
-        if data.store is None
-        else "drawings of the Quick, Draw! Dataset by Google, Inc., CC BY 4.0, modified"
-    )
+    source = "made-up drawings of dsnjax" if data.store is None else f"the store {data.store.name}"
+    if data.store and set(model.categories) <= set(categories.known()):
+        source = "drawings of the Quick, Draw! Dataset by Google, Inc., CC BY 4.0, modified"
     return f"""# {KINDS[run.model.branches]} for {len(model.categories)} categories
 
 {weights:,} weights; reads drawings made of strokes and names what is drawn.

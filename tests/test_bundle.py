@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -53,6 +54,18 @@ def test_a_card_says_what_the_network_is(trained, tmp_path, model, alpha, title,
     assert f"| network | {network} |\n" in card
 
 
+@pytest.mark.parametrize(
+    ("names", "source"),
+    [(("cat", "owl"), "drawings of the Quick, Draw! Dataset"), (("cat", "gizmo"), "the store own")],
+)
+def test_a_card_credits_whose_drawings_they_are(trained, tmp_path, names, source):
+    shutil.copy(trained / "evaluation.json", tmp_path)
+    run = settings.check(config.Config, {"data": {"store": "mine/own"}})
+    (tmp_path / "config.yaml").write_text(settings.dump(run))
+    model = replace(bundle.read(bundle.PRETRAINED), categories=names)
+    assert f"| trained on | {source}" in bundle.card(Workdir(tmp_path), model)
+
+
 def test_a_bundle_does_not_overwrite_other_things(trained, tmp_path):
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(UserError, match="not empty and no bundle; give a new --dest"):
@@ -63,9 +76,11 @@ def test_a_bundle_does_not_overwrite_other_things(trained, tmp_path):
 def test_a_damaged_bundle_is_refused(trained, tmp_path):
     bundle.write(bundle.from_workdir(Workdir(trained)), tmp_path / "model", "")
     weights = tmp_path / "model" / "weights.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-9])
-    with pytest.raises(CheckpointError, match=r"weights\.safetensors"):
-        predict.Recognizer(tmp_path / "model")
+    whole = weights.read_bytes()
+    for damaged in (whole[:-9], whole[:-1] + bytes([whole[-1] ^ 64])):
+        weights.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match="not the weights that"):
+            predict.Recognizer(tmp_path / "model")
 
 
 def test_a_bundle_of_a_newer_layout_is_refused(trained, tmp_path):
