@@ -25,12 +25,17 @@ def weights(
     Raises:
         UserError: no model there, or one of other sizes; names the parameter and both shapes.
     """
-    named = {"": config.init.model, "cnn": config.init.cnn, "rnn": config.init.rnn}
-    if not any(named.values()):
+    init, model = config.init, config.model
+    if not (init.model or init.cnn or init.rnn):
         return None
+    # Of a model alone all is taken. Under tokens a branch's own head reads other features.
+    heads = () if model.branches == "both" and model.fusion == "tokens" else ("_head",)
+    named: dict[tuple[str, ...], str | None] = {(): init.model}
+    for branch, place in (("cnn", init.cnn), ("rnn", init.rnn)):
+        named[branch, *(branch + head for head in heads)] = place
     born = state.once(lambda: state.fresh(network, config.seed))()
     params, statistics = jax.device_get(born)
-    for branch, place in named.items():
+    for parts, place in named.items():
         if place is None:
             continue
         there = bundle.find(place)
@@ -39,29 +44,34 @@ def weights(
             for label, name in enumerate(categories)
             if name in there.categories
         ]
-        params |= _taken(params, there.params, branch, labels, place)
-        statistics |= _taken(statistics, there.statistics, branch, labels, place)
+        params |= _taken(params, there.params, parts, labels, place)
+        statistics |= _taken(statistics, there.statistics, parts, labels, place)
     return params, statistics
 
 
 def _taken(
-    fresh: Arrays, there: bundle.Arrays, branch: str, labels: list[tuple[int, int]], place: str
+    fresh: Arrays,
+    there: bundle.Arrays,
+    parts: tuple[str, ...],
+    labels: list[tuple[int, int]],
+    place: str,
 ) -> Arrays:
-    """What `fresh` takes from the arrays `there`: all, or what belongs to a branch.
+    """What `fresh` takes from the arrays `there`.
 
     Args:
+        parts: first names of what is taken; none for all.
         labels: pairs of a label here and the same category's label there.
     """
     taken = {}
     for name, leaf in fresh.items():
         first = name.partition("/")[0]
-        if branch and first not in (branch, f"{branch}_head"):
+        if parts and first not in parts:
             continue
         axis = _category_axis(first, leaf)
         found = np.asarray(there[name]) if name in there else None
         if found is not None and _beside(found, axis) == _beside(leaf, axis):
             taken[name] = found if axis is None else _by_label(leaf, found, axis, labels)
-        elif not branch or axis is None:  # a branch's own head may read other features here
+        else:
             size = "absent" if found is None else list(found.shape)
             raise UserError(
                 f"init: {name} is {size} in {place}, the config wants {list(leaf.shape)}; "

@@ -86,15 +86,22 @@ def test_branches_start_from_networks_trained_alone(tmp_path):
     assert taken == set(image) | set(points)
     assert all(np.array_equal(found[name], (image | points)[name]) for name in taken)
     # Under one attention over tokens a branch's own head reads other features, and starts anew.
+    tokens = run(model=SIZES | {"fusion": "tokens"})
+    fresh, _ = state.once(lambda: state.fresh(state.network(tokens.model, tokens.data, 3), 0))()
     under, _ = begun(run(init=init, model=SIZES | {"fusion": "tokens"}), NAMES)
     assert np.array_equal(under["rnn/lstm/kernel"], points["rnn/lstm/kernel"])
+    heads = [name for name in under if name.startswith(("cnn_head", "rnn_head"))]
+    assert heads
+    assert all(np.array_equal(under[name], fresh[name]) for name in heads)
 
 
 def test_the_model_that_ships_has_a_name():
     assert len(bundle.find("pretrained").categories) == 40
 
 
-@pytest.mark.parametrize("flag", [["--init-from", "pretrained"], ["--init.model=pretrained"]])
+@pytest.mark.parametrize(
+    "flag", [["--init-from", "pretrained"], ["--init_from=pretrained"], ["--init.model=pretrained"]]
+)
 def test_a_start_brings_its_network_and_what_it_is_shown(flag):
     values = main.base([*flag, "--workdir", "nowhere"])
     ships = bundle.find("pretrained").recipe
