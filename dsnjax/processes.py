@@ -9,6 +9,7 @@ import ctypes
 import importlib.util
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -148,9 +149,9 @@ def together(work: Callable[[], Any]) -> Any:
         try:
             told = {"value": work()}
         except Trouble as trouble:
-            told = {"kind": type(trouble).__name__, "text": str(trouble)[: TOLD // 4]}
+            told = {"kind": type(trouble).__name__, "text": str(trouble)[: TOLD // 5]}
     page = np.zeros(TOLD, np.uint8)
-    text = json.dumps(told).encode()
+    text = json.dumps(told, ensure_ascii=False).encode()
     page[: len(text)] = np.frombuffer(text, np.uint8)
     page = np.asarray(multihost_utils.broadcast_one_to_all(page))
     told = json.loads(page.astype(np.uint8).tobytes().rstrip(b"\0"))
@@ -266,8 +267,14 @@ def _tell(error: BaseException) -> int:
     return code
 
 
+# What a runtime error begins with that comes again, as want of memory does; and what it names
+# where it is of a connection all the same.
+OWN = ("RESOURCE_EXHAUSTED", "INTERNAL", "INVALID_ARGUMENT", "UNIMPLEMENTED")
+PEERS = re.compile(r"gloo|nccl|connection|socket|peer|heartbeat|coordination", re.IGNORECASE)
+
+
 def _lost_a_peer(error: BaseException) -> bool:
     """Whether it is how a collective over a broken connection ends."""
     if isinstance(error, jax.errors.JaxRuntimeError):
-        return "RESOURCE_EXHAUSTED" not in str(error)  # want of memory, which comes again
+        return not str(error).startswith(OWN) or bool(PEERS.search(str(error)))
     return type(error) is ValueError and "Gloo" in str(error)  # on a CPU

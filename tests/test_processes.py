@@ -113,6 +113,12 @@ LOST = "dsnjax: another process was lost ("
             1,
             "jax.errors.JaxRuntimeError: RES",
         ),
+        (jax.errors.JaxRuntimeError("INTERNAL: Gloo all-reduce: Connection reset"), 75, LOST),
+        (
+            jax.errors.JaxRuntimeError("INTERNAL: cuDNN graph execution failed"),
+            1,
+            "jax.errors.JaxRuntimeError: INT",
+        ),
         (ValueError("shapes"), 1, "ValueError: shapes"),
     ],
 )
