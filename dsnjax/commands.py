@@ -29,7 +29,8 @@ class Train(config.Config):
     """
 
     config: str | None = None
-    """A preset (see configs/) or a YAML file; options given beside it win."""
+    """A preset (cnn, dsn, dsn_best, dsn_plus, dsn_small, finetune, quickstart, resnet50, rnn,
+    tf_rnn) or a YAML file; options given beside it win."""
     workdir: Path | None = None
     """Folder of the run; by default runs/ and the name of the config."""
     init_from: str | None = None
@@ -123,6 +124,9 @@ class Prepare(Section):
         from dsnjax.data import prepare
         from dsnjax.data.store import Store
 
+        instead = {"verify", "export", "write_split"} & self.model_fields_set
+        if len(instead) + bool(self.sources) > 1:
+            raise UserError(f"prepare: {option(min(instead))} reads a store, and does nothing else")
         if self.verify:
             store = Store.open(self.store)
             store.verify()
@@ -158,13 +162,15 @@ class Prepare(Section):
 
 
 class Evaluate(Section):
-    """Measure the best checkpoint of a run on drawings it was not trained on.
+    """Measure the best checkpoint of a run, by default on drawings it was not trained on.
 
     Example: dsnjax evaluate --workdir runs/a
     """
 
     workdir: Path
     """Folder of the run."""
+    split: Literal["train", "valid", "test"] = "test"
+    """Which of the run's drawings; of test the figures are kept in evaluation.json."""
 
     def execute(self) -> None:
         from dsnjax import processes, stop
@@ -172,7 +178,7 @@ class Evaluate(Section):
         from dsnjax.workdir import Workdir
 
         with processes.joined(), stop.watched() as asked:
-            figures = evaluate(Workdir(self.workdir), stop=asked)
+            figures = evaluate(Workdir(self.workdir), split=self.split, stop=asked)
             if processes.first():
                 print(headline(figures, self.workdir), flush=True)
 
@@ -230,6 +236,9 @@ class Predict(Section):
         folder = one_model("predict", self.workdir, self.model)
         if self.balanced and not self.submission:
             raise UserError("predict: --balanced goes with --submission")
+        own = {"top", "min_probability", "fit", "each_stroke"} & self.model_fields_set
+        if own and self.submission:
+            raise UserError(f"predict: {option(min(own))} does not go with --submission")
         from dsnjax import predict
 
         recognizer = predict.Recognizer(folder)
@@ -247,8 +256,7 @@ class Predict(Section):
         for total, answer in enumerate(predict.rows(recognizer, self.files, wanted), 1):  # noqa: B007
             bad += "error" in answer
             print(table_row(answer) if sys.stdout.isatty() else json.dumps(answer))
-        if bad:
-            print(f"{bad} of {total} rows could not be read", file=sys.stderr)
+        say_unread(bad, total)
         if bad and bad == total:
             raise DataError("predict: no row could be read; want drawings, or --fit for own ones")
 
@@ -273,8 +281,9 @@ class Draw(Section):
     def execute(self) -> None:
         from dsnjax.draw import draw
 
-        count = draw(self.files, self.dest, self.to, self.size, fit=self.fit)
+        count, bad = draw(self.files, self.dest, self.to, self.size, fit=self.fit)
         print(f"{self.dest}: {count:,} drawings")
+        say_unread(bad, count + bad)
 
 
 class Export(Section):
@@ -378,6 +387,8 @@ class Report(Section):
             raise UserError("report: --category shows a store; give --store S")
         if self.store and self.figure and not self.category:
             raise UserError("report: --figure shows one category; name it with --category")
+        if self.figure and (self.dest or self.workdir[1:]):
+            raise UserError("report: --figure is one file of one store or run; leave the rest out")
         print(self._of_store(self.store) if self.store else self._of_runs())
 
     def _of_store(self, path: Path) -> Path:
@@ -412,7 +423,7 @@ class Sweep(Section):
     """
 
     config: str
-    """A sweep among configs/sweeps, or a YAML file like those."""
+    """A sweep (ablation, alpha, batch_size, image_size, learning_rate) or a YAML file like one."""
     workdir: Path
     """Folder of the work directories, one a run, and of sweep.csv, sweep.json and sweep.svg."""
     store: Path | None = None
@@ -431,6 +442,8 @@ class Sweep(Section):
 
         from dsnjax import sweep
 
+        if self.engine == "ray" and "jobs" in self.model_fields_set:
+            raise UserError("sweep: --jobs goes with --engine local; Ray fills its cluster")
         common = sweep.assigned(self.set)
         if self.store:
             common["data.store"] = str(self.store.absolute())
@@ -467,10 +480,22 @@ def page_path(path: Path) -> Path:
 
 def headline(figures: dict[str, Any], workdir: Path) -> str:
     """The figures of a run on one line."""
+    place = workdir / "evaluation.json" if figures["split"] == "test" else workdir
     return (
         f"{figures['split']}: MAP@3 {figures['map3']:.4f}, accuracy {figures['accuracy']:.4f}, "
-        f"{figures['drawings']:,} drawings, step {figures['step']} ({workdir}/evaluation.json)"
+        f"{figures['drawings']:,} drawings, step {figures['step']} ({place})"
     )
+
+
+def option(name: str) -> str:
+    """The option that sets a value."""
+    return "--" + name.replace("_", "-")
+
+
+def say_unread(bad: int, total: int) -> None:
+    """Says how many rows were bad, where some were."""
+    if bad:
+        print(f"{bad:,} of {total:,} rows could not be read", file=sys.stderr)
 
 
 def one_model(command: str, workdir: Path | None, model: Path | None) -> Path | None:

@@ -93,7 +93,7 @@ class Data(Section):
     """Folder made by `dsnjax prepare`; none: made-up drawings, written into the work directory."""
     made_up: Count = 700
     """Made-up drawings in each category, where there is no store."""
-    batch_size: Count = 256
+    batch_size: Annotated[int, Field(ge=1, le=2**20)] = 256
     """Drawings in a step, over all devices."""
     image_size: Annotated[int, Field(ge=16, le=512)] = 96
     """Height and width of the image in pixels."""
@@ -337,7 +337,7 @@ class Init(Section):
 class Run(Section):
     """How long to train and what to keep."""
 
-    epochs: Count = 10
+    epochs: Annotated[int, Field(ge=1, le=10**6)] = 10
     """Times every training drawing is seen."""
     checkpoint_every: Count = 500
     """Steps between checkpoints; the end of an epoch saves as well."""
@@ -360,7 +360,7 @@ class Run(Section):
 class Config(Section):
     """Train and evaluate a Deep Sketch Network."""
 
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Root of all randomness: weights, order, flips, dropout."""
     data: Data = Data()
     model: Model = Model()

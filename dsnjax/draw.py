@@ -14,8 +14,10 @@ from dsnjax.errors import DataError, UserError
 Kind = Literal["png", "svg"]
 
 
-def draw(sources: Iterable[str], dest: Path, kind: Kind, size: int, *, fit: bool = False) -> int:
-    """Writes pictures and gives how many.
+def draw(
+    sources: Iterable[str], dest: Path, kind: Kind, size: int, *, fit: bool = False
+) -> tuple[int, int]:
+    """Writes pictures and gives how many, and how many rows could not be read.
 
     Args:
         dest: a folder for `key_id.png`, or the row's number where it has no key_id; or a name that
@@ -34,13 +36,14 @@ def draw(sources: Iterable[str], dest: Path, kind: Kind, size: int, *, fit: bool
     if not good:
         raise DataError(f"draw: {rows[0][1] if rows else 'no row to draw'}")
     thickness = max(1.0, size / 48)
+    counts = len(good), len(rows) - len(good)
     drawings = [row.drawing for _, row in good]
     names = [row.word or str(row.key_id or number) for number, row in good]
     if sheet:
         dest.parent.mkdir(parents=True, exist_ok=True)
         images = raster.render(raster.pack(drawings), size, thickness)
         pictures.sheet(images, names, dest)
-        return len(good)
+        return counts
     dest.mkdir(parents=True, exist_ok=True)
     for number, row in good:
         with files.whole(dest / f"{row.key_id or number}.{kind}", sync=False) as file:
@@ -49,4 +52,4 @@ def draw(sources: Iterable[str], dest: Path, kind: Kind, size: int, *, fit: bool
             else:
                 image = raster.render(raster.pack([row.drawing]), size, thickness)[0]
                 Image.fromarray(image).save(file, "png")
-    return len(good)
+    return counts

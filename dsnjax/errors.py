@@ -44,6 +44,10 @@ REFUSED = {
     errno.EROFS: (UserError, "name another place"),
     errno.EACCES: (UserError, "name another place"),
     errno.EPERM: (UserError, "name another place"),
+    errno.EEXIST: (UserError, "name another place"),
+    errno.ENOTDIR: (UserError, "name another place"),
+    errno.EISDIR: (UserError, "name another place"),
+    errno.ENAMETOOLONG: (UserError, "name another place"),
 }
 
 

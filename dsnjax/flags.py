@@ -39,7 +39,9 @@ def parse(
         path = flag.removeprefix("--").replace("-", "_")
         positive = re.sub(r"(^|\.)no_", r"\1", path)
         if path in known:
-            settings.put(merged, path, value if equals else _take(flag, known[path], words))
+            if not equals or known[path].annotation is not bool:
+                value = _take(flag, known[path], [value] if equals else words)
+            settings.put(merged, path, value)
         elif positive in known and known[positive].annotation is bool:
             settings.put(merged, positive, False)
         else:
@@ -61,7 +63,7 @@ def _take(flag: str, field: FieldInfo, words: list[str]) -> Any:
     given = []
     while words and not words[0].startswith("--") and (several or not given):
         given.append(words.pop(0))
-    if not given:
+    if not any(given):
         raise UserError(f"{flag}: wants a value")
     if several:
         return given

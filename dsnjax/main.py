@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tyro
 
-from dsnjax import __version__, flags, settings
+from dsnjax import __version__, config, flags, settings
 from dsnjax.commands import COMMANDS, Train
 from dsnjax.errors import UserError, as_trouble
 
@@ -66,14 +66,16 @@ def base(words: list[str]) -> dict:
     given = {
         flag: word.partition("=")[2] or following
         for word, following in zip(words, [*words[1:], ""], strict=True)
-        if (flag := word.partition("=")[0])
+        if (flag := word.partition("=")[0].replace("_", "-"))
         in ("--config", "--workdir", "--init-from", "--init.model")
     }
     there = Path(given.get("--workdir", "runs/default")) / "config.yaml"
-    if given.get("--config"):
-        values = settings.load(given["--config"])
-    else:
-        values = settings.load(str(there)) if there.is_file() else {}
+    file = given.get("--config") or (str(there) if there.is_file() else "")
+    values = settings.load(file) if file and not file.startswith("--") else {}
+    try:
+        settings.check(config.Config, values)
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
     named = given.get("--init-from") or given.get("--init.model")
     named = named or (values.get("init") or {}).get("model")
     return settings.over(settings.of_model(named), values) if named else values

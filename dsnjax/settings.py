@@ -37,7 +37,7 @@ def load(name: str) -> dict[str, Any]:
         values = yaml.safe_load(text) or {}
     except OSError as error:
         raise UserError(f"--config {path}: {error.strerror}; give a preset or a file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: also of a date
         what = " ".join(str(error).split())
         raise UserError(f"--config {path}: not YAML: {what}") from error
     if not isinstance(values, dict):
@@ -125,8 +125,41 @@ def fields(schema: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fie
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown word: the nearest known one, else some of them."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    known = list(known)
+    close = [name for name in known if _last(name) == _last(word)]
+    close = close or difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"; nearest is {close[0]}" if close else f"; known are {', '.join(sorted(known)[:12])}"
+
+
+def _last(word: str) -> str:
+    """A dotted name's last word: `flip` of `--data.augment.flip`, and of `--flip`."""
+    return word.lstrip("-").rpartition(".")[2]
+
+
+def same_run(file: Path, config: Config) -> None:
+    """Raises UserError where a run's config.yaml is there and holds other values.
+
+    Of `mesh` it may: a run goes on with the devices that it finds.
+    """
+    if not file.is_file():
+        return
+    there = check(Config, load(str(file)))
+    one, other = (_flat(each.model_dump(exclude={"mesh"})) for each in (there, config))
+    for path in one:
+        if one[path] != other[path]:
+            raise UserError(
+                f"{file.parent} holds a run with {path}={one[path]}, not {other[path]}; "
+                "give another --workdir, or the same values"
+            )
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values by their dotted names."""
+    flat = {}
+    for name, value in values.items():
+        nested = isinstance(value, dict)
+        flat |= _flat(value, f"{prefix}{name}.") if nested else {prefix + name: value}
+    return flat
 
 
 def put(values: dict[str, Any], path: str, value: Any) -> None:

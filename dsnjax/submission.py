@@ -8,7 +8,7 @@ import numpy as np
 import raster
 from dsnjax.data import files, formats
 from dsnjax.errors import DataError
-from dsnjax.predict import Recognizer, chunks
+from dsnjax.predict import Recognizer, chunks, strokes
 
 ROUNDS = 100  # of balancing; more change nothing that shows
 
@@ -33,7 +33,7 @@ def write(recognizer: Recognizer, sources: Iterable[str], path: Path, *, balance
             if not row.key_id:
                 raise DataError(f"submission: row {len(ids) + 1} has no key_id")
             ids.append(row.key_id)
-            drawings.append(row.drawing)
+            drawings.append(strokes(row))
         parts.append(recognizer.probabilities(raster.pack(drawings)))
     if not parts:
         raise DataError("submission: no row; want Kaggle's test_simplified.csv")

@@ -39,6 +39,7 @@ def test_none_takes_a_value_back():
     ("argv", "message"),
     [
         (["--optim.learnin-rate", "1"], "no such option; nearest is --optim.learning-rate"),
+        (["--flip", "no"], "--flip: no such option; nearest is --data.augment.flip"),
         (["--optim.learning-rate", "-1"], "optim.learning_rate: got '-1'; input should be greater"),
         (
             ["--optim.learning-rate", "nan"],

@@ -22,7 +22,7 @@ def file(tmp_path):
 
 
 def test_a_picture_of_each_drawing_is_what_a_network_is_shown(file, tmp_path):
-    assert draw.draw([file], tmp_path / "out", "png", 96) == 2
+    assert draw.draw([file], tmp_path / "out", "png", 96) == (2, 1)
     assert sorted(one.name for one in (tmp_path / "out").iterdir()) == ["12.png", "3.png"]
     image = np.asarray(Image.open(tmp_path / "out" / "12.png"))
     np.testing.assert_array_equal(image, raster.render(raster.pack([CAT]), 96, 2.0)[0])
@@ -38,7 +38,7 @@ def test_an_svg_is_read_again_as_the_drawing_it_shows(file, tmp_path):
 
 
 def test_one_sheet_shows_all(file, tmp_path):
-    assert draw.draw([file], tmp_path / "new" / "all.png", "png", 64) == 2
+    assert draw.draw([file], tmp_path / "new" / "all.png", "png", 64) == (2, 1)
     with Image.open(tmp_path / "new" / "all.png") as page:
         assert page.height == 64 + pictures.LINE
 

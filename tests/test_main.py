@@ -1,5 +1,7 @@
 import errno
 import json
+import os
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -8,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dsnjax import main
+from dsnjax import main, presets
 from dsnjax.commands import COMMANDS
 from dsnjax.data import synthetic
 
@@ -41,6 +43,15 @@ def test_every_command_has_help_with_an_example(capsys, name):
     assert "execute" not in out
 
 
+@pytest.mark.parametrize(("command", "folder"), [("train", "."), ("sweep", "sweeps")])
+def test_help_names_every_config_that_ships(capsys, command, folder):
+    with pytest.raises(SystemExit):
+        main.main([command, "--help"])
+    said = capsys.readouterr().out
+    there = (presets.folder() / folder).glob("*.yaml")
+    assert all(re.search(rf"\b{file.stem}\b", said) for file in there)
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
@@ -53,6 +64,14 @@ def test_every_command_has_help_with_an_example(capsys, name):
         (["predict", "--workdir", "a", "--model", "b"], 2, "are both given; want one"),
         (["predict", "--model", "nowhere", "x"], 2, "nowhere: no model here"),
         (["predict", "--balanced"], 2, "--balanced goes with --submission"),
+        (["predict", "--submission", "s", "--top", "5"], 2, "--top does not go with --submission"),
+        (["prepare", "x", "--store", "S", "--verify"], 2, "--verify reads a store, and does noth"),
+        (["report", "--workdir", "a", "b", "--figure", "f"], 2, "--figure is one file of one sto"),
+        (
+            ["sweep", "--config", "alpha", "--workdir", "W", "--engine", "ray", "--jobs", "2"],
+            2,
+            "--jobs goes with --engine local",
+        ),
         (["draw", "nowhere", "--dest", "D"], 2, "nowhere: No such file or directory; give a file"),
         (["evaluate", "--workdir", "nowhere"], 4, "nowhere: no run here"),
         (["train", "--data.store", "nowhere", "--workdir", "W"], 2, "nowhere: no store here"),
@@ -99,10 +118,24 @@ def test_other_trouble_with_files_is_a_bug_with_its_traceback(monkeypatch):
         main.main(["train"])
 
 
-def test_help_comes_without_jax():
-    code = "import sys; from dsnjax.main import main; main(['--help']); print('jax' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert run.stdout.split()[-1] == "False", run.stderr
+@pytest.mark.parametrize(
+    "words", ["report --workdir a", "report --store {}", "sweep --config alpha --workdir W"]
+)
+def test_a_page_without_its_extra_is_refused_before_any_work(made_up, tmp_path, words):
+    code = """import sys
+sys.modules.update({"jinja2": None, "markupsafe": None})
+from dsnjax.main import main
+sys.exit(main(sys.argv[1:]))"""
+    run = subprocess.run(
+        [sys.executable, "-c", code, *words.format(made_up).split()],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (run.returncode, run.stderr.count("\n")) == (2, 1), run.stderr
+    assert "pip install 'dsnjax[report]'" in run.stderr
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

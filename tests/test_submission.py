@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -36,6 +37,21 @@ def test_a_row_that_the_challenge_would_refuse_is_named(recognizer, tmp_path):
     with pytest.raises(DataError, match=r"b\.ndjson:1: truncated"):
         submission.write(recognizer, [tmp_path / "b.ndjson"], tmp_path / "o.csv", balanced=False)
     assert not (tmp_path / "o.csv").exists()
+
+
+def test_a_network_that_is_shown_times_is_told_them(recognizer, tmp_path, monkeypatch):
+    data = recognizer.bundle.recipe.data.model_copy(update={"levels": ("order", "time")})
+    recipe = recognizer.bundle.recipe.model_copy(update={"data": data})
+    timed = Recognizer()
+    timed.bundle = replace(timed.bundle, recipe=recipe)
+    seen = []
+    monkeypatch.setattr(
+        timed, "probabilities", lambda packed: seen.append(packed) or np.eye(40)[: len(packed)]
+    )
+    raw = {"key_id": "1", "drawing": [[[0, 100], [0, 255], [0, 70]]]}
+    (tmp_path / "raw.ndjson").write_text(json.dumps(raw))
+    submission.write(timed, [tmp_path / "raw.ndjson"], tmp_path / "o.csv", balanced=False)
+    assert seen[0].times.tolist() == [0, 70]
 
 
 def test_balancing_gives_each_category_as_many():

@@ -23,7 +23,10 @@ def read(spec: str | Path | Iterable[str]) -> tuple[str, ...]:
     preset = _preset(str(spec))
     file = preset if preset.is_file() else Path(spec)
     if file.is_file():
-        text = file.read_text(encoding="utf-8-sig")
+        try:
+            text = file.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise UserError(f"categories={str(spec)!r}: no text ({error.reason})") from error
         return _checked((line.partition("#")[0] for line in text.splitlines()), str(spec))
     if "," in str(spec) or spec in known():
         return _checked(str(spec).split(","), "the list")

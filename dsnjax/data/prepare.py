@@ -36,7 +36,9 @@ from dsnjax.data.store import (
 from dsnjax.errors import DataError, UserError
 
 RANGE = 8 << 20  # bytes of a file that one task reads
-SUFFIXES = (".ndjson", ".ndjson.gz", ".csv", ".csv.gz", ".bin")
+SUFFIXES = tuple(
+    f"{form}{packed}" for form in (".ndjson", ".csv", ".bin") for packed in ("", ".gz")
+)
 BUCKET = ("full/simplified", "full/raw", "full/binary", "simplified", "raw", "binary")
 REJECTS = "rejects.ndjson"
 
