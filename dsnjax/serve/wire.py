@@ -128,6 +128,8 @@ def read_predict(body: bytes, *, timed: bool = False) -> PredictRequest:
             _check(drawing, f"$.drawings[{i}]")
         if timed:
             asked.drawings = [_timed(one, i) for i, one in enumerate(asked.drawings)]
+        elif asked.fit:
+            asked.drawings = [raster.simplify(one) for one in asked.drawings]
     return asked
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import raster
-from dsnjax import bundle, state
+from dsnjax import bundle, predict, state
 from dsnjax.data import formats
 from dsnjax.serve import app, wire
 from dsnjax.serve.site import Model
@@ -63,6 +63,19 @@ def test_raw_drawings_are_simplified():
     untimed = [raw[0][:2]]
     asked = wire.read_predict(json.dumps({"drawings": [untimed], "fit": True}).encode())
     assert asked.drawings == [raster.simplify(untimed)]
+
+
+def test_fit_scales_whole_coordinates_too_as_a_recognizer_does(serving):
+    small = [[[10, 30, 61], [20, 26, 71]], [[11, 12], [21, 60]]]
+    (wanted,) = predict.Recognizer().predict([small], fit=True)
+    with serving(Model.of(bundle.read(bundle.PRETRAINED))) as address:
+        asked = {"drawings": [small], "fit": True}
+        answer = httpx2.post(f"{address}/v1/predict", json=asked, timeout=60)
+    (named,) = answer.json()["results"]
+    assert [one["category"] for one in named["top"]] == [one["category"] for one in wanted]
+    assert [one["probability"] for one in named["top"]] == pytest.approx(
+        [one["probability"] for one in wanted], abs=1e-3
+    )
 
 
 def test_a_model_that_reads_times_wants_them():
