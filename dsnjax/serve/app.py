@@ -114,18 +114,27 @@ class Service:
         """The endpoint that reads a body and lets `work` answer it, whatever goes wrong."""
 
         async def endpoint(request: Request) -> Response:
-            start = time.perf_counter()
+            start, status = time.perf_counter(), 500  # until there is a response
             try:
-                response = await work(await self._body(request))
-            except wire.Fault as fault:
-                response = problem(fault)
-            except ClientDisconnect:
-                response = Response(status_code=499)  # nobody reads it
-            self.requests.labels(response.status_code).inc()
-            self.seconds.observe(time.perf_counter() - start)
-            return response
+                response = await self._answer(work, request)
+                status = response.status_code
+                return response
+            finally:
+                self.requests.labels(status).inc()
+                self.seconds.observe(time.perf_counter() - start)
 
         return endpoint
+
+    async def _answer(
+        self, work: Callable[[bytes], Awaitable[Response]], request: Request
+    ) -> Response:
+        """What `work` answers, or what is wrong with the request."""
+        try:
+            return await work(await self._body(request))
+        except wire.Fault as fault:
+            return problem(fault)
+        except ClientDisconnect:
+            return Response(status_code=499)  # nobody reads it
 
     async def _body(self, request: Request) -> bytes:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -312,7 +312,7 @@ def test_saved_drawings_become_files_that_training_reads(gate, serving, tmp_path
     assert [[*map(list, stroke)] for stroke in rows[0].drawing] == CAT
 
 
-def test_a_broken_network_is_a_500_of_its_requests_only(serving):
+def test_a_broken_network_is_a_counted_500_of_its_requests_only(serving):
     calls = []
 
     def network(packed):
@@ -326,7 +326,11 @@ def test_a_broken_network_is_a_500_of_its_requests_only(serving):
             httpx2.post(f"{address}/v1/predict", json={"drawings": [CAT]}).status_code
             for _ in range(2)
         ]
+        counted = httpx2.get(f"{address}/metrics").text
     assert codes == [500, 200]
+    for code in codes:
+        assert f'\ndsnjax_requests_total{{status="{code}"}} 1.0\n' in counted
+    assert "\ndsnjax_request_seconds_count 2.0\n" in counted
 
 
 def connected(address: str) -> socket.socket:
