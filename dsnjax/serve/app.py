@@ -106,7 +106,7 @@ class Service:
         asked = wire.read_collect(body)
         row = {"word": asked.category, "drawing": asked.drawing}
         await asyncio.to_thread(_append, self.options.collect, asked.category, row)
-        return _json(b"{}")
+        return _json(msgspec.json.encode(wire.CollectResponse()))
 
     def answered(
         self, work: Callable[[bytes], Awaitable[Response]]

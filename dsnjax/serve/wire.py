@@ -98,6 +98,10 @@ class CollectRequest(msgspec.Struct, forbid_unknown_fields=True):
     drawing: Drawing
 
 
+class CollectResponse(msgspec.Struct):
+    """The drawing is kept."""
+
+
 class Problem(msgspec.Struct):
     """Why a request was not answered, and where in it."""
 
@@ -186,31 +190,39 @@ def _refused(error: msgspec.ValidationError) -> Fault:
 
 def openapi() -> dict[str, Any]:
     """The OpenAPI 3.1 document of the server."""
-    kinds = (PredictRequest, PredictResponse, CollectRequest, Problem)
+    kinds = (PredictRequest, PredictResponse, CollectRequest, CollectResponse, Problem)
     _, components = msgspec.json.schema_components(
         kinds, ref_template="#/components/schemas/{name}"
     )
-    problems = {
+    faults = {
         "400": "The body is not JSON.",
         "408": "The body did not arrive in time.",
         "413": f"The body has more than {MAX_BODY} bytes.",
         "415": "The body is not said to be application/json.",
         "422": "A value is not what it should be; `path` says which.",
-        "503": "Too much is asked at once; Retry-After says when to ask again.",
     }
-    faults = {status: _answer(text, "Problem") for status, text in problems.items()}
-    named = _answer("One result for each drawing, in order.", "PredictResponse")
-    predict = {
-        "operationId": "predict",
-        "summary": "Name drawings",
-        "requestBody": {"required": True, "content": _content("PredictRequest")},
-        "responses": {"200": named, **faults},
-    }
+    busy = {"503": "Too much is asked at once; Retry-After says when to ask again."}
+    none_kept = {"404": "This server keeps no drawings."}
+    predict = _operation("predict", "Name drawings", PredictResponse, faults | busy)
+    collect = _operation("collect", "Keep a drawing", CollectResponse, faults | none_kept)
     return {
         "openapi": "3.1.0",
         "info": {"title": "dsnjax", "version": __version__},
-        "paths": {"/v1/predict": {"post": predict}},
+        "paths": {"/v1/predict": {"post": predict}, "/v1/collect": {"post": collect}},
         "components": {"schemas": components},
+    }
+
+
+def _operation(
+    name: str, summary: str, answer: type[msgspec.Struct], faults: dict[str, str]
+) -> dict[str, Any]:
+    """What is posted to a path, and what is answered."""
+    said = {status: _answer(text, "Problem") for status, text in faults.items()}
+    return {
+        "operationId": name,
+        "summary": summary,
+        "requestBody": {"required": True, "content": _content(f"{name.title()}Request")},
+        "responses": {"200": _answer(str(answer.__doc__), answer.__name__), **said},
     }
 
 

@@ -276,12 +276,19 @@ def test_the_document_describes_the_structs_that_check(client):
     document = client.get("/v1/openapi.json").json()
     assert document["openapi"] == "3.1.0"
     schemas = document["components"]["schemas"]
+    kinds = {"/v1/predict": wire.PredictRequest, "/v1/collect": wire.CollectRequest}
     _, wanted = msgspec.json.schema_components(
-        [wire.PredictRequest], ref_template="#/components/schemas/{name}"
+        kinds.values(), ref_template="#/components/schemas/{name}"
     )
-    assert schemas["PredictRequest"] == wanted["PredictRequest"]
-    answers = document["paths"]["/v1/predict"]["post"]["responses"]
-    assert set(answers) == {"200", "400", "408", "413", "415", "422", "503"}
+    for path, kind in kinds.items():
+        body = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+        assert body["schema"] == {"$ref": f"#/components/schemas/{kind.__name__}"}
+        assert schemas[kind.__name__] == wanted[kind.__name__]
+    faults = {"400", "408", "413", "415", "422"}
+    assert {path: set(one["post"]["responses"]) for path, one in document["paths"].items()} == {
+        "/v1/predict": {"200", *faults, "503"},
+        "/v1/collect": {"200", *faults, "404"},
+    }
 
 
 def test_metrics_count_requests_drawings_and_batches(client):
