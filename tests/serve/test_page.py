@@ -30,6 +30,7 @@ FLAGS = [
 ]
 ROOF = [[0.2, 0.5, 0.8], [0.6, 0.2, 0.6]]
 WALL = [[0.2, 0.2, 0.8, 0.8], [0.6, 0.9, 0.9, 0.6]]
+BLOCKED = {"profile": {"default_content_setting_values": {"cookies": 2}}}  # all storage is
 HOSTILE = "<script>ran=1</script><img src=x onerror=ran=1>"
 
 
@@ -62,8 +63,13 @@ def visit(browser):
     """Opens an address in a page of its own; whatever the page complains of fails the test."""
     contexts, complaints = [], []
 
-    def opened(address: str, **options):
-        context = browser.new_context(**options)
+    def opened(address: str, profile: Path | None = None, **options):
+        if profile:
+            context = browser.browser_type.launch_persistent_context(
+                profile, executable_path=CHROMIUM, args=FLAGS, **options
+            )
+        else:
+            context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -240,6 +246,42 @@ def test_drawings_saved_under_a_new_name_stay_and_become_a_file(visit, address, 
     assert [row.word for row in rows] == ["my house", "my house"]
     page.get_by_role("button", name="Remove my house").click()
     page.get_by_text("my house · 2").wait_for(state="detached")
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ({"status": 500}, "it answered 500"),
+        ({"body": "<!doctype html>"}, "is not valid JSON"),
+        (None, "Failed to fetch"),
+    ],
+    ids=["refused", "another page", "unreachable"],
+)
+def test_a_page_without_its_model_says_why_and_what_to_do(browser, address, answer, why):
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.route(
+            "**/model.json", lambda route: route.fulfill(**answer) if answer else route.abort()
+        )
+        page.goto(address)
+        note = page.locator("#note", has_text="model.json cannot be loaded")
+        note.wait_for()
+        assert why in note.inner_text()
+        assert note.inner_text().endswith("See that the server runs, then reload this page.")
+
+
+def test_a_browser_that_stores_nothing_draws_and_says_so_when_asked_to_save(
+    visit, address, tmp_path
+):
+    (tmp_path / "Default").mkdir()
+    (tmp_path / "Default" / "Preferences").write_text(json.dumps(BLOCKED))
+    page = visit(address, profile=tmp_path)
+    draw(page, ROOF)
+    first(page, "ant")
+    page.get_by_label("Name of what you drew").fill("my house")
+    page.get_by_role("button", name="Save drawing").click()
+    page.get_by_text("This browser keeps no drawings: let this page store data.").wait_for()
+    assert page.locator("#kept li").count() == 0
 
 
 def test_a_label_is_shown_as_text(visit, gate, serving, model):

@@ -5,7 +5,11 @@ const NAME = /^[\p{L}\p{N}_][\p{L}\p{M}\p{N}_ '-]{0,63}$/u;
 
 export class Collection {
   constructor() {
-    this.drawings = JSON.parse(localStorage.getItem(KEY) ?? "{}");
+    try {
+      this.drawings = JSON.parse(localStorage.getItem(KEY) ?? "{}");
+    } catch {
+      this.drawings = {}; // storage is blocked
+    }
   }
 
   get names() {
@@ -29,8 +33,12 @@ export class Collection {
   #write(drawings) {
     try {
       localStorage.setItem(KEY, JSON.stringify(drawings));
-    } catch {
-      throw new Error("This browser keeps no more drawings: download some and remove them.");
+    } catch (error) {
+      throw new Error(
+        error.name === "QuotaExceededError"
+          ? "This browser keeps no more drawings: download some and remove them."
+          : "This browser keeps no drawings: let this page store data.",
+      );
     }
     this.drawings = drawings;
   }

@@ -11,10 +11,23 @@ import { listGuesses, paintLooked, paintSeen, sentence, withArticle } from "./vi
 const BETWEEN = 120; // ms at least from one guess to the next while a stroke is drawn
 const at = (id) => document.getElementById(id);
 
-const model = await (await fetch("./model.json")).json();
+const model = await load();
 const collection = new Collection();
 const pad = new Pad(at("pad"), changed);
 const game = new Game({ ask, tick, found, over }, () => simplify(pad.strokes));
+
+/** model.json; where it cannot be had, the page says so and ends here. */
+async function load() {
+  try {
+    const response = await fetch("./model.json");
+    if (!response.ok) throw new Error(`it answered ${response.status}`);
+    return await response.json();
+  } catch (error) {
+    at("note").textContent =
+      `model.json cannot be loaded (${error.message}). See that the server runs, then reload this page.`;
+    throw error;
+  }
+}
 
 // ---- guessing
 
