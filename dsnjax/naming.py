@@ -53,19 +53,30 @@ class Naming:
         return self.predict(unfinished(drawing), top, fit=True)
 
     def name(
-        self, chances: np.ndarray, top: int = 3, min_probability: float = 0.0
+        self, probabilities: np.ndarray, top: int = 3, min_probability: float = 0.0
     ) -> list[list[dict[str, Any]]]:
         """Probabilities [b, k] as the dicts that `predict` gives."""
-        order = np.argsort(-chances, axis=1, kind="stable")[:, :top]
-        best = np.take_along_axis(chances, order, axis=1).astype(float).round(4).tolist()
-        names = [
-            [
-                {"category": self.categories[label], "probability": chance}
-                for label, chance in zip(labels, row, strict=True)
-            ]
-            for labels, row in zip(order.tolist(), best, strict=True)
+        return [
+            [{"category": category, "probability": probability} for category, probability in one]
+            for one in named(probabilities, self.categories, top, min_probability)
         ]
-        return [one if _sure(one, min_probability) else [_unknown(one), *one] for one in names]
+
+
+def named(
+    probabilities: np.ndarray, categories: tuple[str, ...], top: int, min_probability: float = 0.0
+) -> list[list[tuple[str, float]]]:
+    """The `top` likeliest categories of each row [b, k], with their rounded probabilities.
+
+    "unknown" with the likeliest one's probability comes before them where that is less than
+    `min_probability`.
+    """
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+    best = probabilities[np.arange(len(order))[:, None], order].astype(float).round(4)
+    names = [
+        [(categories[label], probability) for label, probability in zip(labels, row, strict=True)]
+        for labels, row in zip(order.tolist(), best.tolist(), strict=True)
+    ]
+    return [one if one[0][1] >= min_probability else [(UNKNOWN, one[0][1]), *one] for one in names]
 
 
 def prepared(drawings: Iterable[Sequence], *, fit: bool) -> raster.Packed:
@@ -89,11 +100,3 @@ def prepared(drawings: Iterable[Sequence], *, fit: bool) -> raster.Packed:
 def unfinished(drawing: Sequence) -> list[Sequence]:
     """The drawing after each of its strokes."""
     return [drawing[:count] for count in range(1, len(drawing) + 1)]
-
-
-def _sure(names: list[dict[str, Any]], min_probability: float) -> bool:
-    return names[0]["probability"] >= min_probability
-
-
-def _unknown(names: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"category": UNKNOWN, "probability": names[0]["probability"]}

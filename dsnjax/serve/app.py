@@ -21,6 +21,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from dsnjax.naming import named
 from dsnjax.serve import wire
 from dsnjax.serve.batching import Answer, Batcher, Full
 from dsnjax.serve.site import PAGE, Model
@@ -86,18 +87,15 @@ class Service:
         return _json(msgspec.json.encode(self._named(answer, asked)))
 
     def _named(self, answer: Answer, asked: wire.PredictRequest) -> wire.PredictResponse:
-        chances, attention = answer
-        order = np.argsort(-chances, axis=1, kind="stable")[:, : asked.top]
+        probabilities, attention = answer
+        names = named(probabilities, self.categories, asked.top, asked.min_probability)
         results = []
-        for i, (row, best) in enumerate(zip(chances, order, strict=True)):
-            top = [
-                wire.Guess(self.categories[label], round(float(row[label]), 4)) for label in best
-            ]
+        for i, top in enumerate(names):
             looked = None
             if asked.attention and attention is not None:
                 weights = np.round(attention[i].astype(float), 5).tolist()
                 looked = wire.Attention(weights[: self.cells], weights[self.cells :])
-            results.append(wire.Named(top, looked))
+            results.append(wire.Named([wire.Guess(*one) for one in top], looked))
         return wire.PredictResponse(results)
 
     async def collect(self, body: bytes) -> Response:

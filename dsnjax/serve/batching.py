@@ -115,10 +115,10 @@ class Batcher:
 
     def _name(self, batch: list[Waiting]) -> list[Answer]:
         packed = raster.pack([drawing for one in batch for drawing in one.drawings])
-        chances, attention = self.network(packed)
+        probabilities, attention = self.network(packed)
         answers, start = [], 0
         for one in batch:
             rows = slice(start, start + len(one.drawings))
-            answers.append((chances[rows], None if attention is None else attention[rows]))
+            answers.append((probabilities[rows], None if attention is None else attention[rows]))
             start = rows.stop
         return answers

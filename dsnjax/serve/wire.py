@@ -39,6 +39,14 @@ class Fault(Exception):
 
 class _Asked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     top: Annotated[int, Meta(ge=1, le=1000, description="How many names for each drawing.")] = 3
+    min_probability: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="Where the likeliest name is less probable, `unknown` stands before it.",
+        ),
+    ] = 0.0
     fit: Annotated[
         bool, Meta(description="Scale and simplify strokes of any coordinates, as raw files are.")
     ] = False

@@ -49,6 +49,14 @@ def test_each_drawing_is_named_in_order(client):
     }
 
 
+def test_what_it_is_not_sure_of_is_unknown(client):
+    sure = client.post("/v1/predict", json={"drawings": [CAT], "min_probability": 0.8}).json()
+    unsure = client.post("/v1/predict", json={"drawings": [CAT], "min_probability": 0.81}).json()
+    (top,) = (one["top"] for one in sure["results"])
+    assert [one["category"] for one in top] == ["bird", "ant", "cat"]
+    assert unsure["results"] == [{"top": [{"category": "unknown", "probability": 0.8}, *top]}]
+
+
 def test_where_the_network_looked_is_told_when_asked(client):
     response = client.post("/v1/predict", json={"drawings": [CAT], "attention": True})
     looked = response.json()["results"][0]["attention"]
@@ -131,6 +139,7 @@ def test_a_model_that_reads_times_is_served_to_the_page_and_to_others(serving, t
         ('{"drawings": [[[[256], [1]]]]}', 422, "$.drawings[0][0][0][0]", "or `fit`"),
         ('{"drawings": [[[[1e13], [1]]]], "fit": true}', 422, "$.drawings[0][0][0][0]", "<= 1"),
         ('{"drawings": [[[[1], [1]]]], "top": 0}', 422, "$.top", ">= 1"),
+        ('{"drawings": [[[[1], [1]]]], "min_probability": 1.5}', 422, "$.min_probability", "<= 1"),
         ('{"drawings": [[[[1], [1]]]], "tpo": 1}', 422, "$", "unknown field `tpo`"),
     ],
 )  # fmt: skip
