@@ -8,6 +8,7 @@ import numpy as np
 import raster
 from dsnjax.data import files, formats
 from dsnjax.errors import DataError
+from dsnjax.naming import named
 from dsnjax.predict import Recognizer, chunks, strokes
 
 ROUNDS = 100  # of balancing; more change nothing that shows
@@ -37,28 +38,27 @@ def write(recognizer: Recognizer, sources: Iterable[str], path: Path, *, balance
         parts.append(recognizer.probabilities(raster.pack(drawings)))
     if not parts:
         raise DataError("submission: no row; want Kaggle's test_simplified.csv")
-    chances = np.concatenate(parts)
-    chances = balance(chances) if balanced else chances
-    best = np.argsort(-chances, axis=1, kind="stable")[:, :3]
-    words = [name.replace(" ", "_") for name in recognizer.categories]
+    probabilities = np.concatenate(parts)
+    probabilities = balance(probabilities) if balanced else probabilities
+    words = tuple(name.replace(" ", "_") for name in recognizer.categories)
     lines = (
-        f"{key_id},{' '.join(words[label] for label in labels)}\n"
-        for key_id, labels in zip(ids, best.tolist(), strict=True)
+        f"{key_id},{' '.join(word for word, _ in best)}\n"
+        for key_id, best in zip(ids, named(probabilities, words, 3), strict=True)
     )
     with files.whole(path) as file:
         file.write(("key_id,word\n" + "".join(lines)).encode())
     return len(ids)
 
 
-def balance(chances: np.ndarray) -> np.ndarray:
+def balance(probabilities: np.ndarray) -> np.ndarray:
     """Probabilities [b, k] weighed so that every category has the same sum, and each row sums to 1.
 
     Sinkhorn's rounds: rows and columns are scaled in turn.
     """
-    weight = np.ones(chances.shape[1])
-    wanted = len(chances) / chances.shape[1]
+    weight = np.ones(probabilities.shape[1])
+    wanted = len(probabilities) / probabilities.shape[1]
     for _ in range(ROUNDS):
-        row = chances @ weight
-        weight = wanted / np.maximum((chances / row[:, None]).sum(axis=0), 1e-9)
-    found = chances * weight
+        row = probabilities @ weight
+        weight = wanted / np.maximum((probabilities / row[:, None]).sum(axis=0), 1e-9)
+    found = probabilities * weight
     return found / found.sum(axis=1, keepdims=True)

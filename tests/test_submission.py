@@ -57,9 +57,9 @@ def test_a_network_that_is_shown_times_is_told_them(recognizer, tmp_path, monkey
 def test_balancing_gives_each_category_as_many():
     rng = np.random.default_rng(0)
     logits = rng.normal([2, 0, 0], 1, (600, 3))
-    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    found = submission.balance(chances)
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    found = submission.balance(probabilities)
     np.testing.assert_allclose(found.sum(axis=0), [200, 200, 200], rtol=1e-3)
     np.testing.assert_allclose(found.sum(axis=1), 1)
-    assert np.bincount(chances.argmax(axis=1))[0] > 400
+    assert np.bincount(probabilities.argmax(axis=1))[0] > 400
     assert abs(np.bincount(found.argmax(axis=1))[0] - 200) < 40
