@@ -48,7 +48,8 @@ class On:
         return jax.block_until_ready(self.step(now, mesh.spread(batch, self.devices)))
 
     def looked(self, now):
-        return self.look(now.params, now.statistics, mesh.spread(batch, self.devices), temperature=1.0)
+        rows = mesh.spread(batch, self.devices)
+        return self.look(now.params, now.statistics, rows, temperature=1.0)
 
 def far(found, wanted):
     '''The largest distance of two trees' arrays, each beside its own largest number.
