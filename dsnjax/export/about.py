@@ -2,8 +2,12 @@
 
 import hashlib
 import json
+import math
+from typing import Literal
 
-from dsnjax import __version__, config
+from dsnjax import __version__, bundle, config
+
+Precision = Literal["float32", "float16", "int8"]
 
 
 class About(config.Section):
@@ -33,10 +37,39 @@ class About(config.Section):
     stride: int = 1
     """Points to a step of the points' part of `attention`."""
 
+    @classmethod
+    def of(cls, model: bundle.Bundle, precision: Precision = "float32") -> "About":
+        """What is to be said of a bundle's model."""
+        recipe = model.recipe
+        weighs_tokens = recipe.model.branches == "both" and recipe.model.fusion == "tokens"
+        side = cells(recipe.model.cnn, recipe.data.image_size)
+        return cls(
+            config_sha256=digest(recipe),
+            precision=precision,
+            categories=model.categories,
+            temperature=recipe.temperature,
+            image_size=recipe.data.image_size,
+            thickness=recipe.data.thickness,
+            levels=recipe.data.levels,
+            length=recipe.data.length,
+            grid=(side, side) if weighs_tokens else (0, 0),
+            stride=math.prod(recipe.model.rnn.strides),
+        )
+
     def data(self) -> config.Data:
         """How drawings are shown to the model."""
         names = ("image_size", "thickness", "levels", "length")
         return config.Data(**{name: getattr(self, name) for name in names})
+
+
+def cells(size: config.CNN, side: int) -> int:
+    """Rows of the grid of tokens that the CNN makes of an image of that side."""
+    if size.dense:
+        return 1
+    side = side // size.stem if size.stem else -(-side // 4)
+    for _ in size.widths[1:]:
+        side = -(-side // (4 if size.block == "plain" else 2))
+    return side
 
 
 def digest(recipe: config.Section) -> str:

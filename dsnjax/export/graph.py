@@ -1,11 +1,12 @@
 """Operations and weights in, the nodes of an ONNX graph out, in the order in which they run."""
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-Precision = Literal["float32", "float16", "int8"]
+from dsnjax.export.about import Precision
+
 FEW = 1024  # weights of an array that is kept as float32: small ones cost nothing and matter
 
 

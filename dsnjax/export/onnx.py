@@ -8,7 +8,6 @@ by row, then the steps along the points; it sums to 1. A network that weighs its
 """
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 from dsnjax import __version__, bundle, config
 from dsnjax.data import files
 from dsnjax.errors import UserError
-from dsnjax.export.about import About, digest
+from dsnjax.export.about import About, Precision
 
 try:
     import onnx
@@ -26,7 +25,7 @@ except ImportError as error:
     raise UserError("ONNX wants two more packages: pip install 'dsnjax[export]'") from error
 
 from dsnjax.export import emit
-from dsnjax.export.graph import Graph, Precision
+from dsnjax.export.graph import Graph
 
 OPSET, IR = 17, 8  # the newest that onnxruntime 1.14 and its web sibling read as well
 
@@ -56,7 +55,7 @@ def build(model: bundle.Bundle, precision: Precision = "float32") -> tuple[Any, 
     for name in ("attention", "branches"):
         if getattr(said, name):
             graph.named(name, getattr(said, name))
-    about = _about(model, precision, bool(said.attention))
+    about = About.of(model, precision)
     made = helper.make_model(
         graph.finished(_inputs(recipe), _outputs(recipe.model, len(model.categories))),
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -67,33 +66,6 @@ def build(model: bundle.Bundle, precision: Precision = "float32") -> tuple[Any, 
     helper.set_model_props(made, _properties(about))
     onnx.checker.check_model(made, full_check=True)
     return made, about
-
-
-def _about(model: bundle.Bundle, precision: Precision, weighs_tokens: bool) -> About:
-    recipe = model.recipe
-    side = cells(recipe.model.cnn, recipe.data.image_size)
-    return About(
-        config_sha256=digest(recipe),
-        precision=precision,
-        categories=model.categories,
-        temperature=recipe.temperature,
-        image_size=recipe.data.image_size,
-        thickness=recipe.data.thickness,
-        levels=recipe.data.levels,
-        length=recipe.data.length,
-        grid=(side, side) if weighs_tokens else (0, 0),
-        stride=math.prod(recipe.model.rnn.strides),
-    )
-
-
-def cells(size: config.CNN, side: int) -> int:
-    """Rows of the grid of tokens that the CNN makes of an image of that side."""
-    if size.dense:
-        return 1
-    side = side // size.stem if size.stem else -(-side // 4)
-    for _ in size.widths[1:]:
-        side = -(-side // (4 if size.block == "plain" else 2))
-    return side
 
 
 def _inputs(recipe: bundle.Recipe) -> list[Any]:

@@ -8,9 +8,8 @@ from typing import Literal
 from dsnjax import bundle
 from dsnjax.data import files
 from dsnjax.errors import UserError
-from dsnjax.export import onnx, parity, stablehlo
-from dsnjax.export.about import About
-from dsnjax.export.graph import Precision
+from dsnjax.export import parity, stablehlo
+from dsnjax.export.about import About, Precision
 from dsnjax.export.runtime import Session
 from dsnjax.workdir import Workdir
 
@@ -38,12 +37,14 @@ def export(
         raise UserError(f"--precision {precision}: {kind} is written in float32; leave it out")
     workdir = Workdir(folder) if bundle.is_run(folder) else None
     model = bundle.find(folder)
-    made, about = onnx.build(model, precision)
+    about = About.of(model, precision)
     if kind == "stablehlo":
         written = stablehlo.build(model)
         run = stablehlo.Program(written, model).logits
     else:
-        written = made.SerializeToString()
+        from dsnjax.export import onnx  # an extra
+
+        written = onnx.build(model, precision)[0].SerializeToString()
         run = Session(written, threads=os.cpu_count() or 1).logits
     found = parity.compare(model, run, parity.drawings(workdir))
     found.check(precision)

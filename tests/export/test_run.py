@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -48,6 +50,19 @@ def test_stablehlo_says_what_the_network_says_for_any_number_of_drawings(model, 
         expected = Compiled(model).logits(raster.pack([CAT] * count))
         np.testing.assert_allclose(found["logits"], expected, atol=1e-5)
         assert set(found) == {"probabilities", "logits", "attention"}
+
+
+def test_stablehlo_wants_no_extra(trained, tmp_path):
+    code = f"""
+import sys
+sys.modules |= dict.fromkeys(["onnx", "onnxruntime"])
+from dsnjax import main
+words = ["--workdir", {str(trained)!r}, "--to", "stablehlo", "--dest", {str(tmp_path)!r}]
+sys.exit(main.main(["export", *words]))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    about = json.loads((tmp_path / "model.json").read_text())
+    assert (about["grid"], about["stride"]) == ([4, 4], 2)
 
 
 def test_an_export_that_says_something_else_is_not_let_pass(model, few):
