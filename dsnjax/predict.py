@@ -56,7 +56,7 @@ def _network(model: bundle.Bundle) -> "Session | Compiled":
     from dsnjax.export import onnx
     from dsnjax.export.runtime import Session
 
-    return Session(onnx.build(model)[0].SerializeToString(), threads=os.cpu_count() or 1)
+    return Session(onnx.build(model), threads=os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)

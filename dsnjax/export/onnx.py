@@ -8,13 +8,11 @@ by row, then the steps along the points; it sums to 1. A network that weighs its
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dsnjax import __version__, bundle, config
-from dsnjax.data import files
 from dsnjax.errors import UserError
 from dsnjax.export.about import About, Precision
 
@@ -30,17 +28,8 @@ from dsnjax.export.graph import Graph
 OPSET, IR = 17, 8  # the newest that onnxruntime 1.14 and its web sibling read as well
 
 
-def write(model: bundle.Bundle, path: Path, precision: Precision = "float32") -> About:
-    """Writes the model to a file, whole or not at all, and gives what it says about itself."""
-    made, about = build(model, precision)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with files.whole(path) as file:
-        file.write(made.SerializeToString())
-    return about
-
-
-def build(model: bundle.Bundle, precision: Precision = "float32") -> tuple[Any, About]:
-    """The ModelProto of a bundle, checked, and what it says about itself."""
+def build(model: bundle.Bundle, precision: Precision = "float32") -> bytes:
+    """The file of a bundle's model, checked."""
     weights = {
         name: np.asarray(array, np.float32)
         for part in (model.params, model.statistics)
@@ -55,7 +44,6 @@ def build(model: bundle.Bundle, precision: Precision = "float32") -> tuple[Any, 
     for name in ("attention", "branches"):
         if getattr(said, name):
             graph.named(name, getattr(said, name))
-    about = About.of(model, precision)
     made = helper.make_model(
         graph.finished(_inputs(recipe), _outputs(recipe.model, len(model.categories))),
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -63,9 +51,9 @@ def build(model: bundle.Bundle, precision: Precision = "float32") -> tuple[Any, 
         producer_name="dsnjax",
         producer_version=__version__,
     )
-    helper.set_model_props(made, _properties(about))
+    helper.set_model_props(made, _properties(About.of(model, precision)))
     onnx.checker.check_model(made, full_check=True)
-    return made, about
+    return made.SerializeToString()
 
 
 def _inputs(recipe: bundle.Recipe) -> list[Any]:

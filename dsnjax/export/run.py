@@ -44,7 +44,7 @@ def export(
     else:
         from dsnjax.export import onnx  # an extra
 
-        written = onnx.build(model, precision)[0].SerializeToString()
+        written = onnx.build(model, precision)
         run = Session(written, threads=os.cpu_count() or 1).logits
     found = parity.compare(model, run, parity.drawings(workdir))
     found.check(precision)

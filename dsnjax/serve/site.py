@@ -35,9 +35,8 @@ class Model:
     @classmethod
     def of(cls, trained: bundle.Bundle) -> "Model":
         """A bundle, exported."""
-        made, about = onnx.build(trained)
-        exported = made.SerializeToString()
-        return cls(Session(exported), exported, told(about))
+        exported = onnx.build(trained)
+        return cls(Session(exported), exported, told(About.of(trained)))
 
 
 def told(about: About) -> dict[str, Any]:

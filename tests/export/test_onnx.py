@@ -11,6 +11,7 @@ import yaml
 import raster
 from dsnjax import bundle, compiled, config, presets, settings, state
 from dsnjax.export import onnx as to_onnx
+from dsnjax.export.about import About
 from dsnjax.export.runtime import Session
 
 CATEGORIES = ("cat", "hot dog", "<b>", "crayón")
@@ -54,8 +55,7 @@ def shrunk(preset: str) -> dict:
 
 def compare(model: bundle.Bundle, bound: float = 1e-4) -> onnxruntime.InferenceSession:
     """Runs both at several numbers of drawings and points, of which some have 0, 1 and all."""
-    proto, _ = to_onnx.build(model)
-    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    session = onnxruntime.InferenceSession(to_onnx.build(model))
     rng, data = np.random.default_rng(1), model.recipe.data
     apply = jax.jit(functools.partial(compiled.network(model).apply, train=False))
     for b, t in ((1, 1), (3, 24)):
@@ -129,10 +129,10 @@ def test_both_fusions_say_the_same_and_what_they_weighed(fusion):
     assert weighed in [one.name for one in session.get_outputs()]
 
 
-def test_a_file_says_what_must_be_known_to_use_it(tmp_path):
+def test_a_file_says_what_must_be_known_to_use_it():
     model = made({"cnn": CNN, "rnn": RNN, "width": 16})
-    about = to_onnx.write(model, tmp_path / "new" / "model.onnx")
-    found = onnx.load(tmp_path / "new" / "model.onnx")
+    exported = to_onnx.build(model)
+    found = onnx.load_model_from_string(exported)
     said = {one.key: one.value for one in found.metadata_props}
     assert json.loads(said["categories"]) == list(CATEGORIES)
     assert json.loads(said["image_size"]) == 32
@@ -140,7 +140,7 @@ def test_a_file_says_what_must_be_known_to_use_it(tmp_path):
     assert (said["temperature"], said["precision"]) == ("1.5", "float32")
     assert len(said["config_sha256"]) == 64
     assert found.opset_import[0].version == 17
-    assert Session(tmp_path / "new" / "model.onnx").about == about
+    assert Session(exported).about == About.of(model)
 
 
 @pytest.mark.parametrize(
@@ -148,9 +148,7 @@ def test_a_file_says_what_must_be_known_to_use_it(tmp_path):
 )
 def test_smaller_files_say_nearly_the_same(precision, share, bound):
     model = made({"cnn": CNN | {"widths": [32, 64]}, "rnn": RNN | {"hidden": 64}, "width": 64})
-    whole, small = (
-        to_onnx.build(model, one)[0].SerializeToString() for one in ("float32", precision)
-    )
+    whole, small = (to_onnx.build(model, one) for one in ("float32", precision))
     assert len(small) < share * len(whole)
     packed = raster.pack([[[[0, 100, 255], [0, 30, 255]], [[7, 9], [3, 200]]]])
     one, other = (Session(file).probabilities(packed) for file in (whole, small))

@@ -15,6 +15,7 @@ import pytest
 from dsnjax import bundle
 from dsnjax.data import formats
 from dsnjax.export import onnx
+from dsnjax.export.about import About
 from dsnjax.serve import runtime, site
 
 pytestmark = [pytest.mark.browser]
@@ -390,8 +391,7 @@ def hosted(trained: bundle.Bundle, folder: Path) -> Iterator[str]:
         def log_message(self, *_):
             pass
 
-    made, about = onnx.build(trained)
-    site.write(made.SerializeToString(), about, folder)
+    site.write(onnx.build(trained), About.of(trained), folder)
     handler = functools.partial(Quiet, directory=folder)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as host:
         thread = threading.Thread(target=host.serve_forever)
