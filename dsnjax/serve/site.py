@@ -8,15 +8,16 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dsnjax import bundle
 from dsnjax.errors import UserError
-from dsnjax.export import onnx
 from dsnjax.export.about import About
 from dsnjax.export.runtime import Session
 from dsnjax.serve import runtime
-from dsnjax.serve.batching import Network
+
+if TYPE_CHECKING:
+    from dsnjax.serve.batching import Network
 
 PAGE = Path(__file__).parent / "page"
 
@@ -28,13 +29,15 @@ class Model:
     network: names drawings, for the service. onnx: the same for browsers. about: model.json.
     """
 
-    network: Network
+    network: "Network"
     onnx: bytes
     about: dict[str, Any]
 
     @classmethod
     def of(cls, trained: bundle.Bundle) -> "Model":
         """A bundle, exported."""
+        from dsnjax.export import onnx  # an extra
+
         exported = onnx.build(trained)
         return cls(Session(exported), exported, told(About.of(trained)))
 
