@@ -11,6 +11,7 @@ from dsnjax.errors import UserError
 from dsnjax.export import parity, stablehlo
 from dsnjax.export.about import About, Precision
 from dsnjax.export.runtime import Session
+from dsnjax.serve import site
 from dsnjax.workdir import Workdir
 
 Kind = Literal["onnx", "stablehlo", "site"]
@@ -30,14 +31,19 @@ def export(
         the file or the page's folder, and how it compares with the network.
 
     Raises:
-        UserError: no usable model, or a precision that the kind has not.
+        UserError: no usable model, a precision that the kind has not, or a folder that cannot be
+            had; said before anything is built.
         Trouble: the export says something else than the network; nothing was written.
     """
     if kind != "onnx" and precision != "float32":
         raise UserError(f"--precision {precision}: {kind} is written in float32; leave it out")
+    if dest.exists() and not dest.is_dir():
+        raise UserError(f"--dest {dest}: a file; want a folder")
     workdir = Workdir(folder) if bundle.is_run(folder) else None
     model = bundle.find(folder)
     about = About.of(model, precision)
+    if kind == "site":
+        site.check(about, dest)
     if kind == "stablehlo":
         written = stablehlo.build(model)
         run = stablehlo.Program(written, model).logits
@@ -49,17 +55,12 @@ def export(
     found = parity.compare(model, run, parity.drawings(workdir))
     found.check(precision)
     if kind == "site":
-        from dsnjax.serve import site  # wants more than an ONNX file does
-
         site.write(written, about, dest)
         return dest, found
     return _write(written, about, dest / f"model.{kind}"), found
 
 
 def _write(written: bytes, about: About, path: Path) -> Path:
-    if path.parent.exists() and not path.parent.is_dir():
-        raise UserError(f"--dest {path.parent}: a file; want a folder")
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(about.model_dump(mode="json"), indent=1, ensure_ascii=False)
     for file, data in ((path, written), (path.parent / ABOUT, f"{text}\n".encode())):
         with files.whole(file) as opened:

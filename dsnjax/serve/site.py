@@ -55,20 +55,22 @@ def told(about: About) -> dict[str, Any]:
     }
 
 
-def write(exported: bytes, about: About, folder: Path) -> None:
-    """Writes the page with an exported model for any static host.
+def check(about: About, folder: Path) -> None:
+    """Raises UserError where no site of a model can be written into a folder.
 
-    Raises:
-        UserError: the folder holds something else, the model reads times, or what runs models in
-            browsers has not been fetched.
+    The folder holds something else, the model reads times, or what runs models in browsers has not
+    been fetched.
     """
     if not runtime.there():
         raise UserError(f"site: {runtime.MISSING}")
-    model = told(about)
-    if model["timed"]:
+    if told(about)["timed"]:
         raise UserError("site: this model reads times, which the page cannot draw; serve it")
     if folder.exists() and any(folder.iterdir()) and not (folder / "model.json").is_file():
         raise UserError(f"{folder}: not empty and no site; give a new folder")
+
+
+def write(exported: bytes, about: About, folder: Path) -> None:
+    """Writes the page with an exported model for any static host."""
     shutil.copytree(PAGE, folder, dirs_exist_ok=True)
     (folder / "model.onnx").write_bytes(exported)
-    (folder / "model.json").write_text(json.dumps(model), encoding="utf-8")
+    (folder / "model.json").write_text(json.dumps(told(about)), encoding="utf-8")

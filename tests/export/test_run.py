@@ -83,6 +83,13 @@ def test_a_number_that_is_none_is_not_let_pass(model):
         found.check("int8")
 
 
+@pytest.fixture
+def unbuilt(monkeypatch):
+    """Fails where a network is built: what is refused is refused before."""
+    for builder in (to_onnx, stablehlo):
+        monkeypatch.delattr(builder, "build")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -91,7 +98,7 @@ def test_a_number_that_is_none_is_not_let_pass(model):
         (["--model", "nowhere"], "nowhere: no model here"),
     ],
 )
-def test_what_cannot_be_exported_is_said(words, message, tmp_path, monkeypatch, capsys):
+def test_what_cannot_be_exported_is_said(words, message, unbuilt, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main.main(["export", *words, "--dest", "out"]) == 2
     assert message in capsys.readouterr().err
@@ -108,7 +115,29 @@ def test_a_site_has_the_model_that_was_compared(model, few, tmp_path, monkeypatc
     assert named[0]["category"] in json.loads((dest / "model.json").read_text())["categories"]
 
 
-def test_a_file_in_the_place_of_the_folder_is_said(few, tmp_path, capsys):
+@pytest.mark.parametrize("kind", ["onnx", "stablehlo", "site"])
+def test_a_file_in_the_place_of_the_folder_is_said(kind, unbuilt, tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    assert main.main(["export", "--dest", str(tmp_path / "file")]) == 2
+    assert main.main(["export", "--to", kind, "--dest", str(tmp_path / "file")]) == 2
     assert "a file; want a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("fetched", "levels", "message"),
+    [
+        (False, ("order",), "what runs models in browsers is not here; fetch it: dsnjax runtime"),
+        (True, ("time",), "this model reads times, which the page cannot draw; serve it"),
+        (True, ("order",), "not empty and no site; give a new folder"),
+    ],
+)
+def test_a_site_that_cannot_be_is_said(
+    fetched, levels, message, model, unbuilt, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(runtime, "there", lambda: fetched)
+    recipe = model.recipe
+    data = recipe.data.model_copy(update={"levels": levels})
+    recipe = recipe.model_copy(update={"data": data})
+    bundle.write(dataclasses.replace(model, recipe=recipe), tmp_path / "model", "")
+    words = ["--model", str(tmp_path / "model"), "--to", "site", "--dest", str(tmp_path)]
+    assert main.main(["export", *words]) == 2
+    assert message in capsys.readouterr().err
