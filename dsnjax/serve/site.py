@@ -5,12 +5,12 @@ the runtime that runs it. A static host with these files needs no server behind 
 """
 
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsnjax import bundle
+from dsnjax.data import files
 from dsnjax.errors import UserError
 from dsnjax.export.about import About
 from dsnjax.export.runtime import Session
@@ -70,7 +70,14 @@ def check(about: About, folder: Path) -> None:
 
 
 def write(exported: bytes, about: About, folder: Path) -> None:
-    """Writes the page with an exported model for any static host."""
-    shutil.copytree(PAGE, folder, dirs_exist_ok=True)
-    (folder / "model.onnx").write_bytes(exported)
-    (folder / "model.json").write_text(json.dumps(told(about)), encoding="utf-8")
+    """Writes the page with an exported model for any static host.
+
+    No file is ever there in part, and `model.json`, by which a site is known, comes last.
+    """
+    page = [file for file in PAGE.rglob("*") if file.is_file()]
+    made = {folder / file.relative_to(PAGE): file.read_bytes() for file in page}
+    made[folder / "model.onnx"] = exported
+    made[folder / "model.json"] = json.dumps(told(about)).encode()
+    for path, data in made.items():
+        with files.whole(path) as file:
+            file.write(data)
