@@ -178,7 +178,7 @@ def compared(
 
 def reciprocal(chances: np.ndarray, label: np.ndarray) -> np.ndarray:
     """[b] 1, 1/2, 1/3 or 0: MAP@3's summand."""
-    return statistics.reciprocal(np.asarray(metrics.ranks(chances, label)))
+    return metrics.reciprocal(np.asarray(metrics.ranks(chances, label)))
 
 
 def interval(one: dict[str, float]) -> str:

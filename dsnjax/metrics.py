@@ -1,7 +1,7 @@
 """Logits and labels in, sums that add up over batches and devices; from them the figures."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +9,10 @@ import numpy as np
 import optax
 from jax import Array
 
+Ranks = TypeVar("Ranks", Array, np.ndarray)
 
-def ranks(logits: Array, label: Array) -> Array:
+
+def ranks(logits: Array | np.ndarray, label: Array | np.ndarray) -> Array:
     """How many categories stand before the label [b] int32; all of them where logits are no number.
 
     Among equals the first category stands first.
@@ -21,6 +23,11 @@ def ranks(logits: Array, label: Array) -> Array:
     # A NaN is never greater: without this line a broken network would be right every time.
     finite = jnp.all(jnp.isfinite(logits), axis=1)
     return jnp.where(finite, jnp.sum(ahead, axis=1), categories)
+
+
+def reciprocal(rank: Ranks) -> Ranks:
+    """[b] MAP@3's summand with one true label: 1, 1/2, 1/3 for ranks 0 to 2, nothing beyond."""
+    return (rank < 3) / (rank + 1.0)
 
 
 def answers(logits: Array, label: Array, temperature: Array | float = 1.0) -> dict[str, Array]:
@@ -52,19 +59,17 @@ def sums(logits: Array, label: Array, mask: Array) -> dict[str, Array]:
         mask: [b] 1 real, 0 padding.
 
     Returns:
-        per category [k]: `seen`, `reciprocal` (sum of 1, 1/2, 1/3 for a label ranked first to
-        third: MAP@3's summand with one true label); `confusion` [k, k], row the label, column
-        the guess; `loss`, summed.
+        per category [k]: `seen`, `reciprocal` (the sum of what `reciprocal` gives); `confusion`
+        [k, k], row the label, column the guess; `loss`, summed.
     """
     categories = logits.shape[-1]
     logits = logits.astype(jnp.float32)
-    rank = ranks(logits, label)
-    reciprocal = jnp.where(rank < 3, 1 / (rank + 1), 0.0) * mask
+    worth = reciprocal(ranks(logits, label)) * mask
     guess = jnp.argmax(logits, axis=1)
     zeros = jnp.zeros(categories)
     return {
         "seen": zeros.at[label].add(mask),
-        "reciprocal": zeros.at[label].add(reciprocal),
+        "reciprocal": zeros.at[label].add(worth),
         "confusion": jnp.zeros((categories, categories)).at[label, guess].add(mask),
         "loss": jnp.sum(
             optax.softmax_cross_entropy_with_integer_labels(logits, label) * mask, where=mask > 0

@@ -28,6 +28,11 @@ def test_ranks_one_to_four_are_worth_one_half_third_and_nothing():
     assert worth == pytest.approx([1, 1 / 2, 1 / 3, 0])
 
 
+def test_ranks_as_they_are_kept_are_worth_the_same():
+    rank = np.array([0, 1, 2, 3, 65535], np.uint16)
+    assert metrics.reciprocal(rank).tolist() == [1, 1 / 2, 1 / 3, 0, 0]
+
+
 def test_map3_is_its_definition_on_random_guesses_with_ties():
     rng = np.random.default_rng(0)
     logits, label = rng.integers(0, 3, (200, 4)), rng.integers(0, 4, 200)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import raster
-from dsnjax import bundle
+from dsnjax import bundle, metrics
 from dsnjax.compiled import Compiled
 from dsnjax.data import batches, synthetic
 from dsnjax.data.store import Store
@@ -96,5 +96,4 @@ def compare(
 
 def map3(logits: np.ndarray, label: np.ndarray) -> float:
     """Mean average precision at 3."""
-    best = np.argsort(-logits, axis=1, kind="stable")[:, :3]
-    return float(((best == label[:, None]) @ (1 / np.arange(1, best.shape[1] + 1))).mean())
+    return float(metrics.reciprocal(np.asarray(metrics.ranks(logits, label))).mean())

@@ -5,7 +5,6 @@ from dataclasses import asdict
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 import raster
@@ -36,11 +35,11 @@ def unfinished(run: Run) -> list[dict[str, Any]]:
     with tracking.bar("cutting strokes off", len(SHARES)) as bar:
         for share in bar.watched(SHARES):
             chances = recognizer.probabilities(beginning(packed, share))
-            rank = np.asarray(metrics.ranks(jnp.asarray(chances), jnp.asarray(label)))
+            rank = np.asarray(metrics.ranks(chances, label))
             told.append(
                 {
                     "share": share,
-                    "map3": asdict(statistics.estimate(statistics.reciprocal(rank))),
+                    "map3": asdict(statistics.estimate(metrics.reciprocal(rank))),
                     "accuracy": asdict(statistics.estimate((rank == 0).astype(float))),
                 }
             )

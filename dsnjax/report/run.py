@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from dsnjax import config as schema
-from dsnjax import evaluate, measured
+from dsnjax import evaluate, measured, metrics
 from dsnjax.data.store import Store
-from dsnjax.report import curves, page, statistics, strokes
+from dsnjax.report import curves, page, strokes
 from dsnjax.report.page import Markup
 from dsnjax.workdir import Workdir
 
@@ -37,7 +37,7 @@ class Run:
     @cached_property
     def score(self) -> np.ndarray:
         """[n] each drawing's part of MAP@3."""
-        return statistics.reciprocal(self.said["rank"])
+        return metrics.reciprocal(self.said["rank"])
 
     @cached_property
     def lines(self) -> list[dict[str, Any]]:

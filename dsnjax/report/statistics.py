@@ -39,11 +39,6 @@ def estimate(values: np.ndarray, seed: int = 0) -> Estimate:
     return Estimate(float(np.mean(values)), float(low), float(high), len(values))
 
 
-def reciprocal(rank: np.ndarray) -> np.ndarray:
-    """[n] parts of MAP@3 (1, 1/2, 1/3 or 0) by the [n] ranks of the labels, 0 for the first."""
-    return np.where(rank < 3, 1 / (rank.astype(int) + 1), 0.0)
-
-
 def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     """Two-sided exact p of McNemar's test: are two networks right equally often?
 

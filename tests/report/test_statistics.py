@@ -15,11 +15,6 @@ def test_the_interval_of_a_share_is_that_of_the_normal_law():
     )
 
 
-def test_only_the_first_three_ranks_count():
-    ranks = np.array([0, 1, 2, 3, 65535], np.uint16)
-    assert statistics.reciprocal(ranks).tolist() == [1, 1 / 2, 1 / 3, 0, 0]
-
-
 def test_no_drawings_have_no_figure():
     assert np.isnan(statistics.estimate(np.zeros(0)).value)
 
