@@ -10,8 +10,8 @@ import numpy as np
 import raster
 from dsnjax import config as schema
 from dsnjax import metrics, tracking
-from dsnjax.data import batches
-from dsnjax.predict import BATCH, Recognizer
+from dsnjax.data.inputs import inputs
+from dsnjax.predict import Recognizer
 from dsnjax.report import statistics, strokes
 from dsnjax.report.page import Markup
 from dsnjax.report.run import Run
@@ -72,8 +72,7 @@ def attention(run: Run) -> list[tuple[Markup, str]]:
         return network.apply(*state.used, batch, train=False)[0].attention
 
     packed = run.store.take(rows[places])
-    filled = packed.take(np.resize(np.arange(len(places)), min(BATCH, SHOWN)))
-    weights = np.asarray(weigh(batches.inputs(filled, data))).mean(axis=-1)[: len(places)]
+    weights = np.asarray(weigh(inputs(packed, data))).mean(axis=-1)
     shown = []
     for drawing, own, place in zip(packed.unpack(), weights, places, strict=True):
         grid, stroke = spread(own, drawing, model.rnn, data.length)
@@ -95,10 +94,7 @@ def spread(
     points it moved over; a stroke has the highest of its points' weights.
     """
     stride = math.prod(rnn.strides)
-    steps = length
-    for one in rnn.strides:
-        steps = -(-steps // one)
-    side = math.isqrt(len(weights) - steps)
+    side = math.isqrt(len(weights) - -(-length // stride))
     grid, tokens = weights[: side * side].reshape(side, side), weights[side * side :]
     ends = np.cumsum([len(stroke[0]) for stroke in drawing])
     point = np.repeat(tokens, stride)[:length]
