@@ -49,11 +49,8 @@ class Checkpoints:
         """Steps with a manifest, oldest first; read from disk each time."""
         return sorted(int(path.stem) for path in self.folder.glob("*.json"))
 
-    def save(self, state: TrainState, map3: float | None = None) -> None:
+    def save(self, state: TrainState) -> None:
         """Saves a state in the background; its arrays may be donated as soon as this returns.
-
-        Args:
-            map3: MAP@3 on the validation split, where it was measured at this step.
 
         Raises:
             Interrupted: the save before this one failed; the last good step is still there.
@@ -62,7 +59,7 @@ class Checkpoints:
         step = int(state.step)
         self.folder.mkdir(parents=True, exist_ok=True)
         response = ocp.save_async(str(self._place(step)), _parts(state), overwrite=True)
-        about = {"step": step, "map3": map3, "arrays": _shapes(state)}
+        about = {"step": step, "arrays": _shapes(state)}
         self._saving = self._thread.submit(self._commit, response, about, time.perf_counter())
 
     def check(self, *, wait: bool = False) -> None:
@@ -94,11 +91,11 @@ class Checkpoints:
         )
 
     def measured(self, step: int) -> bool:
-        """Whether a step was saved with its MAP@3."""
+        """Whether a step's MAP@3 is known."""
         return self._manifest(step).get("map3") is not None
 
     def measure(self, step: int, map3: float) -> None:
-        """Writes the MAP@3 of a step that was saved without, as soon as it is saved."""
+        """Writes a step's MAP@3 on the validation split, as soon as it is saved."""
         self.check(wait=True)
         if processes.first():
             self._write(step, self._manifest(step) | {"map3": map3})

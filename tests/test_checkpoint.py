@@ -27,8 +27,10 @@ LIKE = jax.eval_shape(lambda: state(0))
 @pytest.fixture
 def folder(tmp_path):
     with checkpoint.Checkpoints(tmp_path) as saved:
-        for step, map3 in [(1, 0.5), (2, 0.9), (3, 0.7), (4, None)]:
-            saved.save(state(step), map3)
+        for step, map3 in [(1, 0.5), (2, 0.9), (3, 0.7)]:
+            saved.save(state(step))
+            saved.measure(step, map3)
+        saved.save(state(4))
     return tmp_path
 
 
