@@ -83,24 +83,18 @@ def training(
 
 
 def once(
-    store: Store,
-    rows: np.ndarray,
-    data: config.Data,
-    *,
-    own: slice = WHOLE,
-    columns: Sequence[str] = (),
+    store: Store, rows: np.ndarray, data: config.Data, *, own: slice = WHOLE
 ) -> Iterator[Batch]:
     """Every row exactly once, in order, not augmented; the last batch is padded with mask 0.
 
     Args:
         own: the part of each global batch that this process is given; all processes are given
             equally many batches, in the last of them perhaps no drawing.
-        columns: what else to tell of each drawing: names among ABOUT.
     """
     size = len(range(data.batch_size)[own])
     for start in range(0, len(rows), data.batch_size):
         chosen = rows[start : start + data.batch_size][own]
-        batch = about(store, chosen, columns) | draw(store, chosen, data)
+        batch = draw(store, chosen, data)
         yield {name: padded(column, size) for name, column in batch.items()}
 
 
