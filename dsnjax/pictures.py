@@ -9,10 +9,11 @@ from PIL import Image, ImageDraw
 
 LINE = 14  # pixels of a caption's height
 LETTER = 6  # pixels of its letters' width
+COLUMNS = 10
 NARROWEST = 96  # pixels; room for 16 letters
 
 
-def sheet(images: np.ndarray, captions: Sequence[str], path: Path, columns: int = 10) -> None:
+def sheet(images: np.ndarray, captions: Sequence[str], path: Path) -> None:
     """Writes a contact sheet, row by row, each drawing over its caption.
 
     Args:
@@ -21,10 +22,10 @@ def sheet(images: np.ndarray, captions: Sequence[str], path: Path, columns: int 
     """
     b, height, width = images.shape
     down, across = height + LINE, max(width, NARROWEST)
-    page = Image.new("L", (columns * across, math.ceil(b / columns) * down))
+    page = Image.new("L", (COLUMNS * across, math.ceil(b / COLUMNS) * down))
     pen = ImageDraw.Draw(page)
     for place, (image, caption) in enumerate(zip(images, captions, strict=True)):
-        row, column = divmod(place, columns)
+        row, column = divmod(place, COLUMNS)
         left = column * across + (across - width) // 2
         page.paste(Image.fromarray(image), (left, row * down))
         caption = caption[: across // LETTER]

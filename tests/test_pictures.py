@@ -5,11 +5,13 @@ from dsnjax import pictures
 
 
 def test_a_sheet_shows_every_drawing_over_its_caption(tmp_path):
-    images = np.stack([np.full((64, 64), level, np.uint8) for level in (50, 100, 150)])
-    pictures.sheet(images, ["cat", "dog", "pig"], tmp_path / "sheet.png", columns=2)
+    levels = range(50, 160, 10)
+    images = np.stack([np.full((64, 64), level, np.uint8) for level in levels])
+    pictures.sheet(images, ["cat"] * len(levels), tmp_path / "sheet.png")
     page = np.asarray(Image.open(tmp_path / "sheet.png"))
     down = 64 + pictures.LINE
-    assert page.shape == (2 * down, 2 * pictures.NARROWEST)
-    found = [page[10, 48], page[10, 144], page[down + 10, 48], page[down + 10, 144]]
-    assert found == [50, 100, 150, 0]
+    assert page.shape == (2 * down, 10 * pictures.NARROWEST)
+    above, below = (page[row, 48 :: pictures.NARROWEST] for row in (10, down + 10))
+    assert above.tolist() == [*levels[:10]]
+    assert below.tolist() == [levels[10], *[0] * 9]
     assert page[64:down, :96].max() > 50
