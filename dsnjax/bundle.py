@@ -1,6 +1,6 @@
 """A model to use: a folder with weights, config, categories and a card, made from a run.
 
-weights.safetensors   params and statistics, float16 by default; nothing in it is code
+weights.safetensors   params and statistics, float16; nothing in it is code
 config.json           what shapes the network and its inputs, and the weights' SHA-256
 categories.txt        one name a line, in label order
 README.md             the card: what it is, what it was trained on, how well it does
@@ -133,12 +133,12 @@ def read(folder: Path) -> Bundle:
     return Bundle(recipe, names, parts["params"], parts["statistics"])
 
 
-def write(model: Bundle, folder: Path, card: str, dtype: str = "float16") -> None:
+def write(model: Bundle, folder: Path, card: str) -> None:
     """Writes a bundle, config.json last. Raises UserError where the folder holds something else."""
     if folder.exists() and any(folder.iterdir()) and not (folder / "config.json").is_file():
         raise UserError(f"{folder}: not empty and no bundle; give a new --dest")
     arrays = {
-        f"{part}/{name}": np.asarray(array, dtype)
+        f"{part}/{name}": np.asarray(array, np.float16)
         for part in ("params", "statistics")
         for name, array in getattr(model, part).items()
     }

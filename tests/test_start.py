@@ -26,12 +26,13 @@ def run(**values):
 
 
 def model(folder, names, seed, **sizes):
-    """A bundle of fresh weights for some categories."""
+    """Writes a bundle of fresh weights for some categories; gives what it holds."""
     recipe = bundle.Recipe(model=settings.check(config.Model, SIZES | sizes), data=run().data)
     network = state.network(recipe.model, recipe.data, len(names))
     weights = state.once(lambda: state.fresh(network, seed))()
-    bundle.write(bundle.Bundle(recipe, names, *weights), folder, "", dtype="float32")
-    return weights
+    bundle.write(bundle.Bundle(recipe, names, *weights), folder, "")
+    written = bundle.read(folder)
+    return written.params, written.statistics
 
 
 def begun(settings, names):
