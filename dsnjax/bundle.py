@@ -172,7 +172,8 @@ def card(workdir: "Workdir", model: Bundle) -> str:
 | | |
 |---|---|
 | network | {_network(run)} |
-| trained on | {source} |
+| trained on | {source}: {figures["trained_on"]:,} |
+| trained by | `{settings.command(run)}` |
 | MAP@3 | {figures["map3"]:.4f} |
 | accuracy | {figures["accuracy"]:.4f} |
 | measured on | {figures["drawings"]:,} drawings of the {figures["split"]} split |

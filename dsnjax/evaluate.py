@@ -96,7 +96,8 @@ def evaluate(
 
     Returns:
         what metrics.summary gives, and `step`, `steps_left` (of the plan, 0 for a finished run),
-        `split`, `noise_filter`, `protocol` and, of the test split, `calibration`.
+        `trained_on` (drawings), `split`, `noise_filter`, `protocol` and, of the test split,
+        `calibration`.
 
     Raises:
         CheckpointError: nothing was trained there yet.
@@ -129,7 +130,8 @@ def evaluate(
     with workdir.checkpoints() as saved:
         reached = max(saved.steps())
     plan = Plan(len(members["train"]), config.data.batch_size, config.run.epochs)
-    figures |= {"step": int(state.step), "steps_left": plan.steps - reached, "split": split}
+    figures |= {"step": int(state.step), "steps_left": plan.steps - reached}
+    figures |= {"trained_on": plan.drawings, "split": split}
     figures |= {"noise_filter": config.data.noise.filter, "protocol": config.data.protocol()}
     if split == "test":
         figures["calibration"] = calibrate(fitted, len(valid), joined(said, len(rows)))

@@ -13,16 +13,16 @@ Ranks = TypeVar("Ranks", Array, np.ndarray)
 
 
 def ranks(logits: Array | np.ndarray, label: Array | np.ndarray) -> Array:
-    """How many categories stand before the label [b] int32; all of them where logits are no number.
+    """How many categories stand before the label [b] int32. Among equals the first stands first.
 
-    Among equals the first category stands first.
+    Where logits are no number it is all of them, and 3 at least, which counts for nothing.
     """
     categories = logits.shape[-1]
     own = jnp.take_along_axis(logits, label[:, None], axis=1)
     ahead = (logits > own) | ((logits == own) & (jnp.arange(categories) < label[:, None]))
     # A NaN is never greater: without this line a broken network would be right every time.
     finite = jnp.all(jnp.isfinite(logits), axis=1)
-    return jnp.where(finite, jnp.sum(ahead, axis=1), categories)
+    return jnp.where(finite, jnp.sum(ahead, axis=1), max(categories, 3))
 
 
 def reciprocal(rank: Ranks) -> Ranks:

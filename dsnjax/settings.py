@@ -153,6 +153,29 @@ def same_run(file: Path, config: Config) -> None:
             )
 
 
+def command(config: Config) -> str:
+    """The words that train what a config holds: those beside the preset that is nearest to it."""
+    wanted = _flat(config.model_dump(exclude={"mesh"}))
+    own: dict[str, dict[str, Any]] = {}
+    for file in sorted(presets.folder().glob("*.yaml")):
+        there = _flat(check(Config, load(file.stem)).model_dump(exclude={"mesh"}))
+        own[file.stem] = {path: value for path, value in wanted.items() if there[path] != value}
+    preset = min(own, key=lambda name: len(own[name]))
+    words = [
+        _flag(path, "S" if path == "data.store" else own[preset][path]) for path in own[preset]
+    ]
+    return " ".join(["dsnjax train --config", preset, *words])
+
+
+def _flag(path: str, value: Any) -> str:
+    """A value as `dsnjax.flags` reads it."""
+    section, dot, name = path.replace("_", "-").rpartition(".")
+    if isinstance(value, bool):
+        return f"--{section}{dot}{'' if value else 'no-'}{name}"
+    given = " ".join(map(str, value)) if isinstance(value, tuple) else value
+    return f"--{section}{dot}{name} {'none' if given is None else given}"
+
+
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Values by their dotted names."""
     flat = {}

@@ -47,6 +47,8 @@ FLOORS = {
     "dsnjax.naming": 1,
     "dsnjax.presets": 1,
     "dsnjax.pictures": 1,
+    "dsnjax.plan": 1,
+    "dsnjax.measured": 1,
     "dsnjax.tracking": 1,
     "dsnjax.timing": 1,
     "dsnjax.writers": 1,

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from dsnjax import presets, settings
+from dsnjax import flags, main, presets, settings
+from dsnjax.commands import Train
 from dsnjax.config import Config
 from dsnjax.errors import UserError
 
@@ -54,3 +55,24 @@ def test_a_file_of_a_newer_dsnjax_is_refused_and_one_of_an_older_is_read(tmp_pat
 def test_what_is_dumped_is_loaded_again(tmp_path: Path):
     (tmp_path / "config.yaml").write_text(settings.dump(Config(seed=3)))
     assert settings.check(Config, settings.load(str(tmp_path / "config.yaml"))) == Config(seed=3)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {
+            "seed": 3,
+            "data": {"store": "S", "levels": ["order", "time"], "augment": {"flip": False}},
+        },
+        {"data": {"noise": {"recognized": True}, "split": {"fixed": 512}}, "loss": {"alpha": 0.0}},
+        {"init": {"freeze": ["cnn", "rnn"]}, "model": {"cnn": {"widths": [8, 16, 32]}}},
+    ],
+    ids=str,
+)
+def test_the_command_of_a_run_trains_the_same(values):
+    wanted = settings.check(Config, settings.over(settings.load("dsn_small"), values))
+    words = settings.command(wanted).split()[2:]
+    assert len(words) < 14
+    found = flags.parse(Train, words, main.base(words))
+    assert settings.check(Config, found.model_dump(include=set(Config.model_fields))) == wanted

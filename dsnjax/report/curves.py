@@ -6,7 +6,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dsnjax.report import figures
+
+MOST = 60  # points of a line
 
 
 def lines(workdir: Path) -> list[dict[str, Any]]:
@@ -19,9 +23,10 @@ def lines(workdir: Path) -> list[dict[str, Any]]:
 
 
 def chart(named_lines: Sequence[tuple[str, Sequence[dict[str, Any]]]]) -> str:
-    """Accuracy and loss against steps, training and validation (the paper's Figures 7 and 8)."""
+    """Accuracy, loss and MAP@3 against steps, training and validation (Figures 7, 8 and 12)."""
     panels = []
     for label, own, held in (
+        ("MAP@3", "map3", "valid_map3"),
         ("accuracy", "accuracy", "valid_accuracy"),
         ("cross entropy", "cross_entropy", "valid_loss"),
     ):
@@ -30,17 +35,26 @@ def chart(named_lines: Sequence[tuple[str, Sequence[dict[str, Any]]]]) -> str:
             for suffix, key in (("", own), (figures.DASHED, held)):
                 pairs = [(line["step"], line[key]) for line in told if key in line]
                 if pairs:
-                    steps, values = zip(*pairs, strict=True)
-                    lines.append((name + suffix, steps, values))
+                    lines.append((name + suffix, *averaged(np.array(pairs))))
         panels.append((label, lines))
     return figures.curves(panels, "Accuracy and loss against steps")
 
 
+def averaged(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and values [n, 2] as at most MOST of each: a line's figures are of one batch alone."""
+    parts = np.array_split(pairs, min(len(pairs), MOST))
+    return tuple(np.array([part.mean(axis=0) for part in parts]).T)
+
+
 def seconds(lines: Sequence[dict[str, Any]], batch_size: int) -> float | None:
-    """Time of the steps by the rates in metrics.jsonl, without compiling and validating."""
-    total, before = 0.0, 0
+    """Time of all steps by the rates in metrics.jsonl, without compiling and validating.
+
+    A line without a rate, as the first after each start is, counts as the others do.
+    """
+    timed = known = before = 0.0
     for line in lines:
         if rate := line.get("drawings_per_second"):
-            total += (line["step"] - before) * batch_size / rate
+            known += line["step"] - before
+            timed += (line["step"] - before) * batch_size / rate
         before = line["step"]
-    return round(total, 1) or None
+    return round(timed * before / known, 1) if known else None

@@ -153,7 +153,8 @@ def curves(panels: Sequence[tuple[str, Sequence[Line]]], title: str, across: str
                 dashed = name.endswith(DASHED)
                 axes.plot(
                     x, y, color=color, linestyle="--" if dashed else "-",
-                    marker="o" if dashed or len(x) < 3 else None, markersize=2.5,
+                    linewidth=1.6 if dashed else 1.0, zorder=3 if dashed else 2,
+                    marker="o" if dashed or len(x) < 3 else None, markersize=3,
                 )  # fmt: skip
             axes.set_ylabel(label)
         grid[-1, 0].set_xlabel(across)
@@ -162,6 +163,7 @@ def curves(panels: Sequence[tuple[str, Sequence[Line]]], title: str, across: str
 
 
 DASHED = ", validation"
+FEWEST = 10  # drawings of which an accuracy is drawn
 NARROW = 28  # letters of a name of which two stand beside each other
 
 
@@ -169,7 +171,8 @@ def reliability(series: Sequence[tuple[str, Sequence[dict[str, float]]]], title:
     """Accuracy against stated probability, one line a run: see calibration.reliability."""
     with chart(3.6, 3.2) as (figure, axes):
         axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
-        for name, rows in series:
+        for name, told in series:
+            rows = [row for row in told if row["drawings"] >= FEWEST]
             x = [row["probability"] for row in rows]
             axes.plot(x, [row["accuracy"] for row in rows], marker="o", markersize=3, label=name)
         axes.set(xlabel="stated probability", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
@@ -179,26 +182,30 @@ def reliability(series: Sequence[tuple[str, Sequence[dict[str, float]]]], title:
         return text(figure, title)
 
 
+MOST_AT_A_GLANCE = 60  # categories of a confusion matrix
+FAINTEST = 0.12  # opacity of the rarest mistake, which is seen on light and on dark pages
+
+
 def confusion(counts: np.ndarray, names: Sequence[str], title: str) -> str:
-    """Confusion matrix in shares of each row; without names where they could not be read."""
+    """Confusion matrix in shares of each row."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    named = len(names) <= 60
-    side = min(2.6 + 0.13 * len(names), 8) if named else 6
+    side = max(min(2.6 + 0.13 * len(names), 8), 0.09 * len(names))
     with chart(side, side) as (figure, axes):
         # The square root lifts rare mistakes out of the page.
         image = np.zeros((*shares.shape, 4))
         image[..., :3] = colors.to_rgb(SERIES[0])
-        image[..., 3] = np.sqrt(shares)
+        image[..., 3] = np.where(counts > 0, np.maximum(np.sqrt(shares), FAINTEST), 0)
         wrong = ~np.eye(len(names), dtype=bool)
         image[wrong, :3] = colors.to_rgb(SERIES[1])
         axes.imshow(image, interpolation="nearest")
         axes.grid(visible=False)
         axes.set(xlabel="named", ylabel="drawn")
         size = max(4.5, min(8.5, 260 / max(len(names), 1)))
-        places = range(len(names)) if named else []
-        shown = [plain(name) for name in names] if named else []
+        places, shown = range(len(names)), [plain(name) for name in names]
         axes.set_xticks(places, shown, rotation=90, fontsize=size)
         axes.set_yticks(places, shown, fontsize=size)
+        large = len(names) > MOST_AT_A_GLANCE  # names on all sides: it is scrolled
+        axes.tick_params(top=large, labeltop=large, right=large, labelright=large)
         return text(figure, title)
 
 

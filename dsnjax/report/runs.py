@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 
 from dsnjax.calibration import reliability
-from dsnjax.data import noise
+from dsnjax.data import batches, noise
 from dsnjax.errors import UserError
 from dsnjax.report import curves, figures, look, network, page, statistics
 from dsnjax.report.page import Markup
@@ -20,7 +20,7 @@ from dsnjax.workdir import Workdir
 GROUPS = 8  # confusion groups shown
 SHOWN = 8  # drawings in a row of them
 WORST = 24  # most confident mistakes shown
-MOST_NAMED = 60  # categories whose names fit beside a confusion matrix
+MATRIX, CELL = 704, 9  # pixels of a matrix that are read, and of a cell of a large one
 COUNTRIES = 12
 
 
@@ -49,6 +49,7 @@ def write(paths: Sequence[Path], dest: Path) -> None:
         credit=first.config.data.store is not None,
         runs=numbers["runs"],
         compared=compared,
+        protocols=sorted({run["protocol"] for run in numbers["runs"]}),
         estimates=Markup(
             figures.points(
                 [run.name for run in runs],
@@ -92,11 +93,13 @@ def figures_of(run: Run) -> dict[str, Any]:
         "accuracy": asdict(statistics.estimate(run.hit.astype(float))),
         "top3": asdict(statistics.estimate(top3.astype(float))),
         "calibration_error": calibration(run)[1],
+        "calibration": run.figures["calibration"],
+        "steps_left": run.figures["steps_left"],
         "cross_entropy": run.figures["loss"],
         "drawings": run.figures["drawings"],
         "categories": len(run.store.categories),
         "split": run.figures["split"],
-        "protocol": run.figures.get("protocol", f"noise filter: {run.config.data.noise.filter}"),
+        "protocol": run.figures["protocol"],
         "step": run.figures["step"],
         "training_seconds": curves.seconds(run.lines, run.config.data.batch_size),
     }
@@ -169,21 +172,21 @@ def details(run: Run) -> dict[str, Any]:
     }
 
 
-def matrices(run: Run) -> list[tuple[str, Markup]]:
-    """The confusion matrix; of many categories also the most confused ones, with names."""
+def matrices(run: Run) -> list[tuple[str, Markup, int]]:
+    """The confusion matrix and its pixels; of many categories also that of the most confused."""
     names, counts = run.store.categories, run.confusion
     whole = Markup(figures.confusion(counts, names, f"Confusion of {run.name}"))
-    if len(names) <= MOST_NAMED:
-        return [("all categories", whole)]
+    if len(names) <= figures.MOST_AT_A_GLANCE:
+        return [("all categories", whole, MATRIX)]
     wrong = counts + counts.T
     np.fill_diagonal(wrong, 0)
-    most = np.sort(np.argsort(-wrong.sum(axis=1), kind="stable")[: MOST_NAMED - 20])
+    most = np.sort(np.argsort(-wrong.sum(axis=1), kind="stable")[: figures.MOST_AT_A_GLANCE - 20])
     some = figures.confusion(
         counts[np.ix_(most, most)], [names[label] for label in most], "The most confused categories"
     )
     return [
-        (f"the {len(most)} categories with most mistakes", Markup(some)),
-        (f"all {len(names)}", whole),
+        (f"the {len(most)} categories with most mistakes", Markup(some), MATRIX),
+        (f"all {len(names)}", whole, max(MATRIX, CELL * len(names))),
     ]
 
 
@@ -208,7 +211,7 @@ def group(run: Run, labels: Sequence[int]) -> dict[str, Any]:
 
 
 def worst(run: Run) -> list[tuple[Markup, str]]:
-    """The mistakes the network is surest of: many of them are wrong labels."""
+    """The mistakes the network is surest of, among which wrong labels stand."""
     places = np.flatnonzero(~run.hit)
     sure = places[np.argsort(-run.said["probability"][places, 0], kind="stable")][:WORST]
     names = run.store.categories
@@ -254,14 +257,21 @@ def facts(run: Run) -> list[tuple[str, str]]:
     counts = run.store.manifest.counts
     made_up = run.config.data.store is None
     libraries = ("dsnjax", "jax", "flax", "optax", "numpy")
+    members = batches.rows(run.store, run.config.data)
+    counted = {split: len(rows) for split, rows in members.items()}
+    left_out = len(run.store) - sum(counted.values())
+    figures = run.figures["calibration"]
     weights = sum(network.count(run.config, len(run.store.categories)).values())
     return [
         ("work directory", str(run.workdir.path)),
         ("drawings", "made-up ones" if made_up else str(run.store.path)),
         ("rows of the store", f"{len(run.store):,} kept of {counts.rows:,} read"),
+        ("training and validation drawings", f"{counted['train']:,} and {counted['valid']:,}"),
         ("test drawings", f"{run.figures['drawings']:,}"),
+        ("left out by the entropy filter", f"{left_out:,}"),
         ("protocol", figures_of(run)["protocol"]),
         ("best step", f"{run.figures['step']:,}"),
+        ("temperature", f"{figures['temperature']:.3f}"),
         ("seed", str(run.config.seed)),
         ("weights", f"{weights:,}"),
         ("cost of the steps", cost(run)),

@@ -8,6 +8,7 @@ import numpy as np
 
 RESAMPLES = 10_000
 LARGEST_GROUP = 6
+FEWEST = 5  # drawings taken for the other, either way, that make a pair
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,11 @@ def groups(confusion: np.ndarray, least: float = 0.03) -> list[list[int]]:
 
     Args:
         confusion: [k, k] counts, the label in the row.
-        least: mean share of both categories' drawings taken for the other that makes a pair.
+        least: mean share of both categories' drawings taken for the other that makes a pair, where
+            they are FEWEST at least.
     """
     rate = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    mutual = np.triu((rate + rate.T) / 2, 1)
+    mutual = np.triu((rate + rate.T) / 2, 1) * (confusion + confusion.T >= FEWEST)
     group = {label: [label] for label in range(len(confusion))}
     for pair in np.argsort(-mutual, axis=None, kind="stable"):
         one, other = divmod(int(pair), len(confusion))

@@ -37,3 +37,8 @@ def test_categories_taken_for_one_another_are_a_group():
 def test_a_group_does_not_swallow_everything():
     confusion = np.full((20, 20), 5)
     assert max(map(len, statistics.groups(confusion))) == statistics.LARGEST_GROUP
+
+
+def test_two_mistakes_among_few_drawings_make_no_group():
+    assert not statistics.groups(np.array([[2, 2], [0, 2]]))
+    assert statistics.groups(np.array([[5, 5], [0, 5]])) == [[0, 1]]
