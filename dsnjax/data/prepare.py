@@ -251,7 +251,9 @@ def _write(
     drawings = np.bincount(joined.label[joined.keep], minlength=len(plan.categories))
     for name, count in zip(plan.categories, drawings, strict=True):
         if not count:
-            wanted = names.near(name, words)
+            others = sorted(words)
+            say = f"; their rows say {', '.join(others[:5])}: give those to --categories"
+            wanted = names.near(name, others) or (say if others else "")
             raise UserError(f"category {name!r}: the sources hold no drawing of it{wanted}")
     about = Manifest(
         version=VERSION,

@@ -251,7 +251,7 @@ def test_duplicates_are_those_a_set_finds():
     ("categories", "words"),
     [
         ("cat,dgo", "category 'dgo': the sources hold no drawing of it; did you mean 'dog'"),
-        ("cat,owl", "category 'owl': the sources hold no drawing of it$"),
+        ("cat,owl", "category 'owl': the sources hold no drawing of it; their rows say dog: "),
     ],
 )
 def test_category_without_drawings_is_named_with_what_was_meant(tmp_path, categories, words):
