@@ -103,7 +103,7 @@ def read(folder: Path) -> Bundle:
         values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         names = tuple((folder / "categories.txt").read_text(encoding="utf-8").splitlines())
     except (OSError, ValueError) as error:
-        raise UserError(f"{folder}: no model here ({error}); make one: dsnjax bundle") from error
+        raise UserError(f"{folder}: no model here ({error}); want a run, or a bundle") from error
     if values.get("version") != 1:
         raise UserError(
             f"{folder}: layout {values.get('version')}, dsnjax {__version__} reads 1; upgrade it"

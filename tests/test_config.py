@@ -29,6 +29,10 @@ def test_a_list_takes_words_up_to_the_next_flag():
     assert flags.parse(Config, argv).model.cnn.widths == (8, 16)
 
 
+def test_a_list_may_follow_an_equals_sign():
+    assert flags.parse(Config, ["--data.levels=time"], {}).data.levels == ("time",)
+
+
 def test_none_takes_a_value_back():
     assert (
         flags.parse(Config, ["--data.store", "none"], {"data": {"store": "S"}}).data.store is None
@@ -39,6 +43,9 @@ def test_none_takes_a_value_back():
     ("argv", "message"),
     [
         (["--optim.learnin-rate", "1"], "no such option; nearest is --optim.learning-rate"),
+        (["--data.store", ""], "--data.store: wants a value"),
+        (["--data.store="], "--data.store: wants a value"),
+        (["--run.epochs", "99999999999"], "run.epochs: got '99999999999'; input should be less"),
         (["--flip", "no"], "--flip: no such option; nearest is --data.augment.flip"),
         (["--optim.learning-rate", "-1"], "optim.learning_rate: got '-1'; input should be greater"),
         (

@@ -87,6 +87,32 @@ def test_a_mistake_is_one_line_with_its_exit_code(
     assert message in err
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("init: 5", "c.yaml: init: got 5; input should be a valid"),
+        ("data: 5", "c.yaml: data: got 5; input should be a valid"),
+        ("config: dsn", "c.yaml: config: no such setting"),
+        ("run: {epochs: 2020-99-99}", "c.yaml: not YAML: month must be in 1..12"),
+        ("[" * 3000, "c.yaml: not YAML: maximum recursion"),
+    ],
+    ids=["init", "data", "config", "date", "nested"],
+)
+def test_a_config_of_wrong_form_is_one_line(capsys, tmp_path, text, message):
+    (tmp_path / "c.yaml").write_text(text)
+    code, out, err = say(capsys, "--config", tmp_path / "c.yaml", "--data.length", "9")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+
+
+def test_a_destination_that_is_something_else_is_one_line(capsys, tmp_path):
+    (tmp_path / "a.ndjson").write_text('{"drawing": [[[0, 9], [0, 9]]]}')
+    words = ["draw", tmp_path / "a.ndjson", "--dest", tmp_path / "a.ndjson"]
+    code, _, err = say(capsys, *words)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "a.ndjson: File exists; name another place" in err
+
+
 @pytest.mark.fault
 @pytest.mark.parametrize(
     ("error", "code", "said"),
