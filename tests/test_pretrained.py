@@ -19,12 +19,13 @@ def test_the_model_that_ships_is_small_and_knows_the_benchmark_categories(recogn
 
 
 def test_it_knows_a_circle_and_a_smiley(recognizer):
-    angle = np.linspace(0, 2 * np.pi, 24)
-    ring = [(127.5 + 127 * f(angle)).round().astype(int).tolist() for f in (np.cos, np.sin)]
-    half = np.linspace(0.15 * np.pi, 0.85 * np.pi, 12)
-    mouth = [(127.5 + 75 * f(half)).round().astype(int).tolist() for f in (np.cos, np.sin)]
-    eyes = [[[85, 86], [80, 95]], [[170, 169], [80, 95]]]
-    plain, smiling = recognizer.predict([[ring], [ring, *eyes, mouth]])
+    """Drawn as a mouse draws them, and simplified as what it learnt from was."""
+    angle = np.linspace(0, 2 * np.pi, 200)
+    ring = [(300 + 250 * f(angle)).tolist() for f in (np.cos, np.sin)]
+    half = np.linspace(0.15 * np.pi, 0.85 * np.pi, 60)
+    mouth = [(300 + 150 * f(half)).tolist() for f in (np.cos, np.sin)]
+    eyes = [[[215, 217], [205, 235]], [[385, 383], [205, 235]]]
+    plain, smiling = recognizer.predict([[ring], [ring, *eyes, mouth]], fit=True)
     assert plain[0]["category"] == "circle"
     assert "smiley face" in [one["category"] for one in smiling]
 
