@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from dsnjax import calibration, mesh, metrics, processes, tracking
+from dsnjax import calibration, measured, mesh, metrics, processes, tracking
 from dsnjax import config as schema
 from dsnjax.data import batches, files
 from dsnjax.data.store import Store
@@ -134,10 +134,11 @@ def evaluate(
     figures |= {"trained_on": plan.drawings, "split": split}
     figures |= {"noise_filter": config.data.noise.filter, "protocol": config.data.protocol()}
     if split == "test":
-        figures["calibration"] = calibrate(fitted, len(valid), joined(said, len(rows)))
-    if split == "test" and processes.first():
-        keep(workdir.path / PREDICTIONS, store, rows, joined(said, len(rows)))
-        write(workdir.path / "evaluation.json", figures)
+        answers = joined(said, len(rows))
+        figures["calibration"] = calibrate(fitted, len(valid), answers)
+        if processes.first():
+            keep(workdir.path / PREDICTIONS, store, rows, answers)
+            write(workdir.path / measured.FILE, figures)
     return figures
 
 
