@@ -1,6 +1,5 @@
 """A folder that holds one run: config.yaml, metrics.jsonl, checkpoints/, evaluation.json."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -29,10 +28,11 @@ class Workdir:
         file = self.path / "config.yaml"
         if not file.is_file():
             raise CheckpointError(f"{self.path}: no run here (no config.yaml); train there first")
+        values = settings.load(str(file))
         try:
-            return settings.check(schema.Config, settings.load(str(file)))
+            return settings.check(schema.Config, values)
         except UserError as error:
-            raise CheckpointError(f"{file}: {error}; it is damaged: train afresh") from error
+            raise UserError(f"{file}: {error}") from error
 
     @contextmanager
     def claim(self, config: schema.Config) -> Iterator[None]:
@@ -107,7 +107,10 @@ class Workdir:
 
     def _make_up(self, count: int) -> None:
         folder, store = self.path / "drawings", self.path / "store"
-        if not (store / MANIFEST).is_file():
+        if (store / MANIFEST).is_file():
+            if Store.open(store).manifest.counts.rows != count * len(synthetic.categories()):
+                raise UserError(f"{store}: other made-up drawings; give another --workdir")
+        else:
             synthetic.write(folder, count, seed=0)
             prepare.prepare([folder], store, synthetic.categories(), jobs=1)
 
@@ -120,12 +123,12 @@ class Workdir:
 
     def _write(self, config: schema.Config) -> None:
         file, text = self.path / "config.yaml", settings.dump(config)
-        if self.checkpoints().steps():
+        there = file.read_text(encoding="utf-8") if file.exists() else ""
+        if self.checkpoints().steps() or not there.startswith(settings.WRITTEN_BY):
             settings.same_run(file, config)
-        elif file.exists() and file.read_text(encoding="utf-8") != text:  # nothing to lose yet
+        elif there != text:  # begun by mistake: there is nothing to lose yet
             for name in ("config.yaml", "categories.txt", CHECKSUM):
                 (self.path / name).unlink(missing_ok=True)
-            shutil.rmtree(self.path / "store", ignore_errors=True)
         if not file.exists():
             with files.whole(file) as opened:
                 opened.write(text.encode())

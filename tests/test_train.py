@@ -249,6 +249,28 @@ def test_a_mistake_before_the_first_step_leaves_the_folder_free(tiny, tmp_path):
         assert len(run.store()) == len(Store.open(tiny.data.store))
 
 
+def test_a_config_of_somebodys_own_is_not_written_over(tiny, tmp_path):
+    own = tmp_path / "config.yaml"
+    own.write_text("seed: 7\n")
+    with (
+        pytest.raises(UserError, match=r"holds a run with seed=7, not 0"),
+        Workdir(tmp_path).claim(tiny),
+    ):
+        pass
+    assert own.read_text() == "seed: 7\n"
+
+
+def test_other_made_up_drawings_are_refused(tiny, tmp_path):
+    for count in (3, 4):
+        data = tiny.data.model_copy(update={"store": None, "made_up": count})
+        with Workdir(tmp_path).claim(tiny.model_copy(update={"data": data})):
+            if count == 3:
+                Workdir(tmp_path).store()
+                continue
+            with pytest.raises(UserError, match="other made-up drawings; give another --workdir"):
+                Workdir(tmp_path).store()
+
+
 def test_steps_are_timed_and_validating_is_not(whole):
     told = [line for line in lines(whole[0]) if "loss" in line]
     assert all(
