@@ -1,4 +1,5 @@
 import json
+import math
 
 import jax
 import numpy as np
@@ -221,10 +222,13 @@ def test_fixed_centers_are_means_by_the_network_a_run_starts_from(everything):
 @pytest.mark.slow
 def test_with_all_of_it_on_a_run_resumes_bit_for_bit(everything, tmp_path, monkeypatch):
     settings, whole, figures = everything
-    calls = iter(range(10_000))
-    with monkeypatch.context() as patch, pytest.raises(Interrupted, match="stopped at step 5"):
-        patch.setattr(stop.Stop, "asked", lambda self: next(calls) >= 4)
-        train.train(settings, Workdir(tmp_path))
+    centers = math.ceil(figures["trained_on"] / settings.data.batch_size)
+    stops = {1: "stopped while measuring the centers", centers + 4: "stopped at step 5"}
+    for count, said in stops.items():
+        calls = iter(range(10_000))
+        with monkeypatch.context() as patch, pytest.raises(Interrupted, match=said):
+            patch.setattr(stop.Stop, "asked", lambda self: next(calls) >= count)  # noqa: B023
+            train.train(settings, Workdir(tmp_path))
     assert train.train(settings, Workdir(tmp_path)) == figures
     found, wanted = bare(Workdir(tmp_path)), bare(whole)
     assert jax.tree.structure(found) == jax.tree.structure(wanted)
