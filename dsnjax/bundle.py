@@ -147,9 +147,9 @@ def write(model: Bundle, folder: Path, card: str) -> None:
     recipe = json.dumps(model.recipe.model_dump(mode="json") | checksum, indent=1) + "\n"
     names = "".join(f"{name}\n" for name in model.categories)
     texts = {"categories.txt": names, "README.md": card, "config.json": recipe}
-    for name, data in {WEIGHTS: weights, **{n: t.encode() for n, t in texts.items()}}.items():
-        with files.whole(folder / name) as file:
-            file.write(data)
+    files.write(folder / WEIGHTS, weights)
+    for name, text in texts.items():
+        files.write(folder / name, text.encode())
 
 
 def card(workdir: "Workdir", model: Bundle) -> str:

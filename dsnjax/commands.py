@@ -126,7 +126,9 @@ class Prepare(Section):
 
         instead = {"verify", "export", "write_split"} & self.model_fields_set
         if len(instead) + bool(self.sources) > 1:
-            raise UserError(f"prepare: {option(min(instead))} reads a store, and does nothing else")
+            raise UserError(
+                f"prepare: {settings.option(min(instead))} reads a store, and does nothing else"
+            )
         if self.verify:
             store = Store.open(self.store)
             store.verify()
@@ -238,7 +240,7 @@ class Predict(Section):
             raise UserError("predict: --balanced goes with --submission")
         own = {"top", "min_probability", "fit", "each_stroke"} & self.model_fields_set
         if own and self.submission:
-            raise UserError(f"predict: {option(min(own))} does not go with --submission")
+            raise UserError(f"predict: {settings.option(min(own))} does not go with --submission")
         from dsnjax import predict
 
         recognizer = predict.Recognizer(folder)
@@ -485,11 +487,6 @@ def headline(figures: dict[str, Any], workdir: Path) -> str:
         f"{figures['split']}: MAP@3 {figures['map3']:.4f}, accuracy {figures['accuracy']:.4f}, "
         f"{figures['drawings']:,} drawings, step {figures['step']} ({place})"
     )
-
-
-def option(name: str) -> str:
-    """The option that sets a value."""
-    return "--" + name.replace("_", "-")
 
 
 def say_unread(bad: int, total: int) -> None:

@@ -38,16 +38,14 @@ class Interrupted(Trouble):
 KINDS = {kind.__name__: kind for kind in (UserError, DataError, CheckpointError, Interrupted)}
 
 # What the machine refuses, and what to do: a disk can be emptied, the rest is a mistake.
+FULL = (errno.ENOSPC, errno.EDQUOT)
+ELSEWHERE = (
+    *(errno.EROFS, errno.EACCES, errno.EPERM),
+    *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG),
+)
 REFUSED = {
-    errno.ENOSPC: (Interrupted, "make room; the same command goes on"),
-    errno.EDQUOT: (Interrupted, "make room; the same command goes on"),
-    errno.EROFS: (UserError, "name another place"),
-    errno.EACCES: (UserError, "name another place"),
-    errno.EPERM: (UserError, "name another place"),
-    errno.EEXIST: (UserError, "name another place"),
-    errno.ENOTDIR: (UserError, "name another place"),
-    errno.EISDIR: (UserError, "name another place"),
-    errno.ENAMETOOLONG: (UserError, "name another place"),
+    **dict.fromkeys(FULL, (Interrupted, "make room; the same command goes on")),
+    **dict.fromkeys(ELSEWHERE, (UserError, "name another place")),
 }
 
 

@@ -138,7 +138,8 @@ def evaluate(
         figures["calibration"] = calibrate(fitted, len(valid), answers)
         if processes.first():
             keep(workdir.path / PREDICTIONS, store, rows, answers)
-            write(workdir.path / measured.FILE, figures)
+            text = json.dumps(figures, indent=1) + "\n"
+            files.write(workdir.path / measured.FILE, text.encode())
     return figures
 
 
@@ -174,12 +175,6 @@ def calibrate(fitted: float, valid: int, said: dict[str, np.ndarray]) -> dict[st
         "error_before": before,
         "error": after,
     }
-
-
-def write(path: Path, figures: dict[str, Any]) -> None:
-    """Figures as JSON, complete or not at all."""
-    with files.whole(path) as file:
-        file.write((json.dumps(figures, indent=1) + "\n").encode())
 
 
 def keep(path: Path, store: Store, rows: np.ndarray, said: dict[str, np.ndarray]) -> None:

@@ -45,7 +45,7 @@ def parse(
         elif positive in known and known[positive].annotation is bool:
             settings.put(merged, positive, False)
         else:
-            options = ["--" + name.replace("_", "-") for name in known]
+            options = map(settings.option, known)
             raise UserError(f"{flag}: no such option{settings.nearest(flag, options)}")
     if loose:
         place = [path for path, field in known.items() if POSITIONAL in field.metadata]

@@ -72,10 +72,7 @@ def base(words: list[str]) -> dict:
     there = Path(given.get("--workdir", "runs/default")) / "config.yaml"
     file = given.get("--config") or (str(there) if there.is_file() else "")
     values = settings.load(file) if file and not file.startswith("--") else {}
-    try:
-        settings.check(config.Config, values)
-    except UserError as error:
-        raise UserError(f"{file}: {error}") from error
+    settings.check(config.Config, values, file)  # as it is, not only under the options beside it
     named = given.get("--init-from") or given.get("--init.model")
     named = named or (values.get("init") or {}).get("model")
     return settings.over(settings.of_model(named), values) if named else values

@@ -90,8 +90,11 @@ def _refuse_newer(path: Path, text: str) -> None:
         raise UserError(f"{path}: written by dsnjax {there}, this is {__version__}; upgrade it")
 
 
-def check(schema: type[Schema], values: dict[str, Any]) -> Schema:
+def check(schema: type[Schema], values: dict[str, Any], source: str = "") -> Schema:
     """Values into a frozen section, or one line that names the value, its bounds and the way out.
+
+    Args:
+        source: where the values come from, which that line then begins with.
 
     Raises:
         UserError: for the first value that is unknown or out of bounds.
@@ -108,10 +111,15 @@ def check(schema: type[Schema], values: dict[str, Any]) -> Schema:
             known += [path.rpartition(".")[0] for path, _ in fields(schema)]
             message = f"no such setting{nearest(where, known)}"
         elif first["type"] == "missing":
-            message = f"wants a value: --{where.replace('_', '-')}; see --help"
+            message = f"wants a value: {option(where)}; see --help"
         elif first["type"] != "value_error":
             message = f"got {first['input']!r}; {message[0].lower()}{message[1:]}"
-        raise UserError(f"{where}: {message}" if where else message) from error
+        raise UserError(": ".join(filter(None, (source, where, message)))) from error
+
+
+def option(path: str) -> str:
+    """The option that sets a dotted name."""
+    return "--" + path.replace("_", "-")
 
 
 def fields(schema: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
@@ -143,7 +151,7 @@ def same_run(file: Path, config: Config) -> None:
     """
     if not file.is_file():
         return
-    there = check(Config, load(str(file)))
+    there = check(Config, load(str(file)), str(file))
     one, other = (_flat(each.model_dump(exclude={"mesh"})) for each in (there, config))
     for path in one:
         if one[path] != other[path]:
@@ -169,11 +177,11 @@ def command(config: Config) -> str:
 
 def _flag(path: str, value: Any) -> str:
     """A value as `dsnjax.flags` reads it."""
-    section, dot, name = path.replace("_", "-").rpartition(".")
     if isinstance(value, bool):
-        return f"--{section}{dot}{'' if value else 'no-'}{name}"
+        section, dot, name = path.rpartition(".")
+        return option(f"{section}{dot}{'' if value else 'no_'}{name}")
     given = " ".join(map(str, value)) if isinstance(value, tuple) else value
-    return f"--{section}{dot}{name} {'none' if given is None else given}"
+    return f"{option(path)} {'none' if given is None else given}"
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

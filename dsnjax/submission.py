@@ -45,8 +45,7 @@ def write(recognizer: Recognizer, sources: Iterable[str], path: Path, *, balance
         f"{key_id},{' '.join(word for word, _ in best)}\n"
         for key_id, best in zip(ids, named(probabilities, words, 3), strict=True)
     )
-    with files.whole(path) as file:
-        file.write(("key_id,word\n" + "".join(lines)).encode())
+    files.write(path, ("key_id,word\n" + "".join(lines)).encode())
     return len(ids)
 
 

@@ -78,10 +78,8 @@ def plan(file: str, common: dict[str, Any], base: str | None = None) -> list[Run
         name = named({short[path]: value for path, value in overrides.items()}) or "base"
         if name in runs:
             raise UserError(f"--config {file}: two of its runs change the same: {name}")
-        try:
-            runs[name] = Run(name, overrides, settings.check(schema.Config, merged))
-        except UserError as error:
-            raise UserError(f"--config {file}: {error}") from error
+        checked = settings.check(schema.Config, merged, f"--config {file}")
+        runs[name] = Run(name, overrides, checked)
     return list(runs.values())
 
 

@@ -28,11 +28,7 @@ class Workdir:
         file = self.path / "config.yaml"
         if not file.is_file():
             raise CheckpointError(f"{self.path}: no run here (no config.yaml); train there first")
-        values = settings.load(str(file))
-        try:
-            return settings.check(schema.Config, values)
-        except UserError as error:
-            raise UserError(f"{file}: {error}") from error
+        return settings.check(schema.Config, settings.load(str(file)), str(file))
 
     @contextmanager
     def claim(self, config: schema.Config) -> Iterator[None]:
@@ -118,8 +114,7 @@ class Workdir:
         names = "".join(f"{name}\n" for name in store.categories)
         for name, text in (("categories.txt", names), (CHECKSUM, f"{store.checksum}\n")):
             if not (self.path / name).exists():
-                with files.whole(self.path / name) as opened:
-                    opened.write(text.encode())
+                files.write(self.path / name, text.encode())
 
     def _write(self, config: schema.Config) -> None:
         file, text = self.path / "config.yaml", settings.dump(config)
@@ -130,8 +125,7 @@ class Workdir:
             for name in ("config.yaml", "categories.txt", CHECKSUM):
                 (self.path / name).unlink(missing_ok=True)
         if not file.exists():
-            with files.whole(file) as opened:
-                opened.write(text.encode())
+            files.write(file, text.encode())
 
 
 def abstract(network: state.Network, config: schema.Config, devices: Mesh) -> state.TrainState:

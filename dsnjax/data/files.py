@@ -34,6 +34,12 @@ def whole(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
         part.unlink(missing_ok=True)
 
 
+def write(path: Path, data: bytes) -> None:
+    """Writes a file that is there whole or not at all: see `whole`."""
+    with whole(path) as file:
+        file.write(data)
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Makes the folder and keeps every other run out of it, until this one ends or dies.

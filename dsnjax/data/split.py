@@ -138,8 +138,7 @@ def write(path: Path, member: np.ndarray, key_id: np.ndarray, hash: np.ndarray) 
     text = "".join(lines).encode()
     valid, test = (int(np.sum(member == code)) for code in (VALID, TEST))
     head = _Head(1, valid, test, hashlib.sha256(text).hexdigest())
-    with files.whole(path) as file:
-        file.write(msgspec.json.encode(head) + b"\n" + text)
+    files.write(path, msgspec.json.encode(head) + b"\n" + text)
 
 
 def read(path: Path, key_id: np.ndarray, hash: np.ndarray) -> np.ndarray:

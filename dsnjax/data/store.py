@@ -202,8 +202,7 @@ def write(
             end = index[-1:]
         columns = {name: writer.column() for name, writer in writers.items()}
     about = msgspec.structs.replace(about, columns=columns)
-    with files.whole(path / MANIFEST) as file:
-        file.write(msgspec.json.format(msgspec.json.encode(about)))
+    files.write(path / MANIFEST, msgspec.json.format(msgspec.json.encode(about)))
     return about
 
 

@@ -63,6 +63,5 @@ def export(
 def _write(written: bytes, about: About, path: Path) -> Path:
     text = json.dumps(about.model_dump(mode="json"), indent=1, ensure_ascii=False)
     for file, data in ((path, written), (path.parent / ABOUT, f"{text}\n".encode())):
-        with files.whole(file) as opened:
-            opened.write(data)
+        files.write(file, data)
     return path

@@ -47,8 +47,7 @@ def table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 def whole(path: Path, text: str) -> None:
     """Writes a file, complete or not at all."""
-    with files.whole(path) as file:
-        file.write(text.encode())
+    files.write(path, text.encode())
 
 
 def markup(parts: Iterable[str]) -> list[Markup]:

@@ -53,8 +53,7 @@ def fetch(source: str | None = None) -> None:
         return
     found = _unpack(_package(source))
     for name, data in found.items():
-        with files.whole(FOLDER / name) as file:
-            file.write(data)
+        files.write(FOLDER / name, data)
 
 
 def _package(source: str | None) -> bytes:

@@ -79,5 +79,4 @@ def write(exported: bytes, about: About, folder: Path) -> None:
     made[folder / "model.onnx"] = exported
     made[folder / "model.json"] = json.dumps(told(about)).encode()
     for path, data in made.items():
-        with files.whole(path) as file:
-            file.write(data)
+        files.write(path, data)
