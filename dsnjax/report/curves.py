@@ -26,7 +26,7 @@ def chart(named_lines: Sequence[tuple[str, Sequence[dict[str, Any]]]]) -> str:
     """Accuracy, loss and MAP@3 against steps, training and validation (Figures 7, 8 and 12)."""
     panels = []
     for label, own, held in (
-        ("MAP@3", "map3", "valid_map3"),
+        ("MAP@3", "map3", "valid_map3"),  # of the batches of training none is told
         ("accuracy", "accuracy", "valid_accuracy"),
         ("cross entropy", "cross_entropy", "valid_loss"),
     ):

@@ -260,7 +260,6 @@ def facts(run: Run) -> list[tuple[str, str]]:
     members = batches.rows(run.store, run.config.data)
     counted = {split: len(rows) for split, rows in members.items()}
     left_out = len(run.store) - sum(counted.values())
-    figures = run.figures["calibration"]
     weights = sum(network.count(run.config, len(run.store.categories)).values())
     return [
         ("work directory", str(run.workdir.path)),
@@ -271,7 +270,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("in no split: filtered, or not listed", f"{left_out:,}"),
         ("protocol", run.figures["protocol"]),
         ("best step", f"{run.figures['step']:,}"),
-        ("temperature", f"{figures['temperature']:.3f}"),
+        ("temperature", f"{run.figures['calibration']['temperature']:.3f}"),
         ("seed", str(run.config.seed)),
         ("weights", f"{weights:,}"),
         ("cost of the steps", cost(run)),
