@@ -14,7 +14,7 @@ from pydantic import Field
 
 from dsnjax import config, presets, settings
 from dsnjax.config import Count, Section, Share
-from dsnjax.errors import DataError, UserError
+from dsnjax.errors import DataError, UserError, extra
 
 if TYPE_CHECKING:
     from dsnjax.data.store import Store
@@ -336,12 +336,8 @@ class Serve(Section):
 
     def execute(self) -> None:
         folder = one_model("serve", self.workdir, self.model)
-        try:
+        with extra("serve", "serve"):
             from dsnjax.serve import app, run
-        except ModuleNotFoundError as error:
-            raise UserError(
-                f"serve needs {error.name}, which is not installed: pip install 'dsnjax[serve]'"
-            ) from error
         options = app.Options(collect=self.collect)
         run.serve(folder, self.host, self.port, options)
 

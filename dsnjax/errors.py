@@ -1,6 +1,8 @@
 """What can go wrong that is not a bug, and the exit code that says so to a launcher."""
 
+import contextlib
 import errno
+from collections.abc import Iterator
 
 
 class Trouble(ValueError):
@@ -60,3 +62,14 @@ def as_trouble(error: BaseException) -> Trouble | None:
         where = f"{error.filename}: " if error.filename else ""  # no name comes from a write
         return kind(f"{where}{error.strerror}; {way_out}")
     return None
+
+
+@contextlib.contextmanager
+def extra(name: str, wanted_by: str) -> Iterator[None]:
+    """Around imports of what the extra `name` brings; a UserError says what to install."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{wanted_by} needs {error.name}, which is not installed: pip install 'dsnjax[{name}]'"
+        ) from error

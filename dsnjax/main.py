@@ -1,8 +1,10 @@
 """argv -> one command; nothing else."""
 
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import tyro
@@ -25,7 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and gives its exit code: see dsnjax.errors."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        run(words)
+        with terminable():
+            run(words)
     except BrokenPipeError:  # `dsnjax predict ... | head` has seen enough
         # What is still in the buffer would raise again when Python closes it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -36,6 +39,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"dsnjax: {trouble}", file=sys.stderr)
         return trouble.exit_code
     return 0
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does, where the command itself looks after neither."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def run(words: list[str]) -> None:

@@ -3,13 +3,11 @@
 import itertools
 import json
 import re
-import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -193,7 +191,7 @@ def here(commands: dict[str, list[str]], jobs: int) -> dict[str, tuple[int, str]
 
     codes: dict[str, tuple[int, str]] = {}
     pool = ThreadPoolExecutor(jobs)
-    with _stoppable(), tracking.bar("runs", len(commands)) as bar:
+    with tracking.bar("runs", len(commands)) as bar:
         try:
             for name, ended in zip(commands, pool.map(run, commands.values()), strict=True):
                 codes[name] = ended
@@ -206,20 +204,6 @@ def here(commands: dict[str, list[str]], jobs: int) -> dict[str, tuple[int, str]
                     process.terminate()
             pool.shutdown(wait=True)
     return codes
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl-C does."""
-
-    def stop(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def on_ray(commands: dict[str, list[str]]) -> dict[str, tuple[int, str]]:

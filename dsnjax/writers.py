@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from dsnjax import config as schema
 from dsnjax import tracking
-from dsnjax.errors import UserError
+from dsnjax.errors import UserError, extra
 
 
 class Writer(Protocol):
@@ -25,12 +25,8 @@ class TensorBoard:
 
     def __init__(self, workdir: Path, step: int):
         """Opens them at `step`; what a killed run wrote beyond it is no longer shown."""
-        try:
+        with extra("tensorboard", "run.track=tensorboard"):
             from tensorboardX import SummaryWriter
-        except ImportError as error:
-            raise UserError(
-                "run.track: no tensorboardX here; pip install 'dsnjax[tensorboard]'"
-            ) from error
         purged = step + 1 if step else None
         self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=purged)
 
@@ -46,10 +42,8 @@ class Wandb:
     """A run of the project `dsnjax` at wandb, or with WANDB_MODE=offline in `wandb/` alone."""
 
     def __init__(self, workdir: Path, config: schema.Config):
-        try:
+        with extra("wandb", "run.track=wandb"):
             import wandb
-        except ImportError as error:
-            raise UserError("run.track: no wandb here; pip install 'dsnjax[wandb]'") from error
         file = workdir / "wandb.id"  # by which a run that goes on is the same one there
         if not file.exists():
             file.write_text(uuid.uuid4().hex[:8], encoding="utf-8")

@@ -2,6 +2,7 @@ import errno
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from importlib import metadata
@@ -142,6 +143,15 @@ def test_other_trouble_with_files_is_a_bug_with_its_traceback(monkeypatch):
     monkeypatch.setattr(main, "run", lose)
     with pytest.raises(FileNotFoundError):
         main.main(["train"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_command_in_one_line(capsys, monkeypatch, number):
+    before = signal.getsignal(number)
+    monkeypatch.setattr(main, "run", lambda words: os.kill(os.getpid(), number))
+    assert main.main(["prepare"]) == 75
+    assert capsys.readouterr().err == "dsnjax: interrupted; the same command goes on\n"
+    assert signal.getsignal(number) is before
 
 
 @pytest.mark.parametrize(

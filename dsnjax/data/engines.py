@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from dsnjax.data.shards import Range, Sidecar
-from dsnjax.errors import DataError, Interrupted, UserError
+from dsnjax.errors import DataError, Interrupted, extra
 
 Convert = Callable[[Range], Sidecar]
 Results = Iterator[tuple[int, Sidecar]]
@@ -93,10 +93,8 @@ def cluster() -> Any:
     Raises:
         UserError: Ray is not installed.
     """
-    try:
+    with extra("ray", "engine=ray"):
         import ray  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise UserError("engine=ray: Ray is missing; pip install 'dsnjax[ray]'") from None
     for name in ("ray", "ray.data"):  # its plans and advice are nothing to one who uses it
         logging.getLogger(name).setLevel(logging.ERROR)
     if not ray.is_initialized():

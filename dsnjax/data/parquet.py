@@ -9,7 +9,7 @@ import raster
 from dsnjax import tracking
 from dsnjax.data import files
 from dsnjax.data.store import Store
-from dsnjax.errors import UserError
+from dsnjax.errors import extra
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,10 +26,8 @@ def write(store: Store, path: Path) -> None:
     Raises:
         UserError: pyarrow is not installed.
     """
-    try:
+    with extra("parquet", "parquet"):
         import pyarrow.parquet
-    except ImportError:
-        raise UserError("parquet: pyarrow is missing; pip install 'dsnjax[parquet]'") from None
     begins = range(0, len(store), GROUP)
     with files.whole(path) as file, tracking.bar("exporting", len(begins)) as bar:
         writer = None

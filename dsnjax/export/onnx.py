@@ -13,17 +13,15 @@ from typing import Any
 import numpy as np
 
 from dsnjax import __version__, bundle, config
-from dsnjax.errors import UserError
+from dsnjax.errors import extra
 from dsnjax.export.about import About, Precision
 
-try:
+with extra("export", "ONNX"):
     import onnx
     from onnx import TensorProto, helper
-except ImportError as error:
-    raise UserError("ONNX wants two more packages: pip install 'dsnjax[export]'") from error
 
-from dsnjax.export import emit
-from dsnjax.export.graph import Graph
+    from dsnjax.export import emit
+    from dsnjax.export.graph import Graph
 
 OPSET, IR = 17, 8  # the newest that onnxruntime 1.14 and its web sibling read as well
 

@@ -9,7 +9,7 @@ import numpy as np
 import raster
 from dsnjax import settings
 from dsnjax.data.inputs import inputs
-from dsnjax.errors import CheckpointError, UserError
+from dsnjax.errors import CheckpointError, UserError, extra
 from dsnjax.export.about import About
 from dsnjax.naming import Naming
 
@@ -32,11 +32,9 @@ class Session(Naming):
     """
 
     def __init__(self, model: Path | str | bytes, threads: int = 1):
-        try:
+        with extra("export", "an ONNX model"):
             import onnxruntime as ort
             from onnxruntime.capi import onnxruntime_pybind11_state as faults  # type: ignore
-        except ImportError as error:
-            raise UserError("onnxruntime is not installed: pip install 'dsnjax[export]'") from error
         name = "the model" if isinstance(model, bytes) else str(model)
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1

@@ -16,17 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from dsnjax.errors import UserError
+from dsnjax.errors import UserError, extra
 
-try:
+with extra("report", "report"):
     import matplotlib
 
     matplotlib.use("Agg")
     from cycler import cycler
     from matplotlib import colors, pyplot
     from matplotlib.lines import Line2D
-except ImportError as error:
-    raise UserError("report: needs matplotlib; pip install 'dsnjax[report]'") from error
 
 INK = "#010203"  # stands for the page's text colour until the chart is text
 SERIES = ("#3b82c4", "#d97742", "#4a9d6b", "#a667b8", "#c2a136", "#4aa3a8", "#c0566e", "#7d7f8c")

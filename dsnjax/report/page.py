@@ -9,13 +9,11 @@ from typing import Any
 
 from dsnjax import __version__
 from dsnjax.data import files
-from dsnjax.errors import UserError
+from dsnjax.errors import extra
 
-try:
+with extra("report", "report"):
     import jinja2
     from markupsafe import Markup
-except ImportError as error:
-    raise UserError("report: needs jinja2; pip install 'dsnjax[report]'") from error
 
 
 def write(template: str, path: Path, numbers: dict[str, Any], **values: Any) -> None:
