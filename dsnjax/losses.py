@@ -95,17 +95,18 @@ def total(
         alpha: weight of the center loss at this step.
 
     Returns:
-        a scalar, and `cross_entropy`, `center` and `branches` (the branches' own losses, summed).
+        a scalar, and `cross_entropy` (without smoothing, as an evaluation tells it), `center` and
+        `branches` (the branches' own losses, summed).
     """
-    smoothing = loss.label_smoothing
+    head, *own = (
+        cross_entropy(logits, rows, loss.label_smoothing)
+        for logits in (output.logits, *output.branches)
+    )
     parts = {
-        "cross_entropy": cross_entropy(output.logits, rows, smoothing),
+        "cross_entropy": cross_entropy(output.logits, rows),
         "center": center_loss(output.feature, centers, rows),
-        "branches": sum(
-            (cross_entropy(logits, rows, smoothing) for logits in output.branches),
-            start=jnp.zeros(()),
-        ),
+        "branches": sum(own, start=jnp.zeros(())),
     }
-    value = parts["cross_entropy"] + loss.auxiliary * parts["branches"]
+    value = head + loss.auxiliary * parts["branches"]
     # Not multiplied by zero: the square of a wild feature times zero can still be NaN.
     return (value + alpha * parts["center"] if loss.alpha else value), parts

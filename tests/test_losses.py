@@ -78,17 +78,20 @@ def test_padding_moves_no_center():
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5])
-def test_the_total_is_the_sum_of_its_weighted_parts(alpha):
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_the_total_is_the_sum_of_its_weighted_parts(alpha, smoothing):
+    """Labels are smoothed in what is trained on, and not in the cross entropy that is told."""
     rng = np.random.default_rng(0)
     logits = [jnp.asarray(rng.normal(size=(3, 3))) for _ in range(3)]
     feature = jnp.array([[3.0, 0], [3, 3], [3, 3]])
     output = Output(logits[0], feature, (logits[1], logits[2]), jnp.zeros(()))
-    settings = config.Loss(alpha=alpha, auxiliary=0.3)
+    settings = config.Loss(alpha=alpha, auxiliary=0.3, label_smoothing=smoothing)
     centers = moved([[1.0, 0], [2, 2], [4, 4]])
     value, parts = losses.total(settings, alpha, output, centers, rows(centers=centers))
-    own = [losses.cross_entropy(one, rows()) for one in logits]
+    own = [losses.cross_entropy(one, rows(), smoothing) for one in logits]
     wanted = own[0] + 0.3 * (own[1] + own[2]) + alpha * parts["center"]
     assert parts["center"] > 0
+    assert parts["cross_entropy"] == losses.cross_entropy(logits[0], rows())
     assert float(value) == pytest.approx(float(wanted), rel=1e-5)
 
 
