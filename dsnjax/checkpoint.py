@@ -156,13 +156,9 @@ class Checkpoints:
 
     def _load(self, step: int, like: TrainState) -> TrainState:
         """A step that verified."""
-        manifest = self._manifest(step)
-        arrays = manifest.get("arrays")
+        arrays = self._manifest(step)["arrays"]
         for name, wanted in _shapes(like).items():
-            if arrays is None and name not in like.params:
-                continue  # earlier manifests name the parameters only
-            there = (arrays or manifest["parameters"]).get(name, "absent")
-            if there != wanted:
+            if (there := arrays.get(name, "absent")) != wanted:
                 flags = "--optim" if name.startswith("opt_state") else "--model"
                 raise UserError(
                     f"{self._place(step)}: {name} is {there} there, the config wants {wanted}; "

@@ -191,15 +191,6 @@ def test_a_state_of_another_shape_is_named_by_its_array_and_the_flag(folder, oth
         checkpoint.Checkpoints(folder).newest(jax.eval_shape(other))
 
 
-def test_a_manifest_that_names_only_parameters_is_still_read(folder):
-    file = folder / "4.json"
-    manifest = json.loads(file.read_text())
-    arrays = manifest.pop("arrays")
-    manifest["parameters"] = {"head/kernel": arrays["head/kernel"]}
-    file.write_text(json.dumps(manifest))
-    assert newest_step(folder) == 4
-
-
 @pytest.mark.parametrize("small_disk", [256], indirect=True)
 @pytest.mark.fault
 def test_a_full_disk_is_said_on_one_line_and_the_last_good_step_stays(small_disk, caplog):
