@@ -78,6 +78,11 @@ def test_half_a_cluster_is_refused_with_what_is_missing(environment, message, mo
         processes.seen(environment)
 
 
+def test_an_indexed_job_of_kubernetes_is_left_to_jax(monkeypatch):
+    monkeypatch.setattr(processes.importlib.util, "find_spec", lambda name: name)
+    assert processes.seen(INDEXED) == Cluster(method="k8s")
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return server.getsockname()[1]

@@ -270,6 +270,16 @@ def basics(blocks: tuple[int, ...]) -> int:
     return total
 
 
+def light(widths: tuple[int, ...]) -> int:
+    """Weights of dsn_small's CNN: squares of 4x4 pixels, then a block of each width."""
+    total, inputs = 9 * 16 * widths[0] + 2 * widths[0], widths[0]
+    for width in widths:
+        total += 9 * inputs * width + 9 * width * width + 4 * width
+        total += linear(inputs, width) if inputs != width else 0
+        inputs = width
+    return total
+
+
 def linear(inputs: int, features: int) -> int:
     return (inputs + 1) * features
 
@@ -294,7 +304,6 @@ def meeting(cnn: int, rnn: int, width: int, heads: int) -> int:
 RESNET50 = bottlenecks(1, 1, 0, (3, 4, 6, 3))
 RNN = CONVOLUTIONS + lstm(96, 256)
 BASELINE = linear(9, 64) + linear(9 * 64, 128) + linear(9 * 128, 128) + linear(9 * 128, 256)
-SQUARES = 9 * 16 * 32 + 2 * 32  # dsn_small's first convolution
 COUNTS = {
     "cnn": BASELINE + linear(9 * 256, 256) + linear(6 * 6 * 256, 4096) + linear(4096, 40),
     "rnn": RNN + linear(512, 40),
@@ -311,6 +320,7 @@ COUNTS = {
     "dsn": RESNET50 + RNN + meeting(2048, 512, 512, 8),
     "dsn --model.fusion logits": RESNET50 + RNN + linear(2048, 40) + linear(512, 40) + 40,
     "dsn_plus": RESNET50 + RNN + meeting(2048, 512, 512, 8),
+    "dsn_small": light((32, 96, 192)) + CONVOLUTIONS + lstm(96, 96) + meeting(192, 192, 192, 4),
     "dsn_best": bottlenecks(2, 32, 16, (3, 4, 6, 3))
     + CONVOLUTIONS
     + gru(96, 256)
