@@ -33,12 +33,11 @@ def weights(
     named: dict[tuple[str, ...], str | None] = {(): init.model}
     for branch, place in (("cnn", init.cnn), ("rnn", init.rnn)):
         named[branch, *(branch + head for head in heads)] = place
+    # Read before any weight is drawn, which takes a while to compile.
+    found = [(parts, place, bundle.find(place)) for parts, place in named.items() if place]
     born = state.once(lambda: state.fresh(network, config.seed))()
     params, statistics = jax.device_get(born)
-    for parts, place in named.items():
-        if place is None:
-            continue
-        there = bundle.find(place)
+    for parts, place, there in found:
         labels = [
             (label, there.categories.index(name))
             for label, name in enumerate(categories)
