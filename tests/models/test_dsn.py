@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from dsnjax import losses, metrics, state
+from dsnjax import metrics, state
 
 CATEGORIES = 5
 
@@ -48,35 +48,10 @@ def test_head_reads_the_feature(network, batch):
     np.testing.assert_allclose(output.logits, logits, atol=1e-5)
 
 
-def test_one_step_moves_every_batch_statistic(network, batch):
-    net, params, statistics = network
-    _, moved = net.apply(params, statistics, batch, train=True, key=jax.random.key(1))
-    assert len(statistics) == 2 * (1 + 2 * 2)  # mean and variance: the stem, two in each block
-    still = [name for name in statistics if np.array_equal(statistics[name], moved[name])]
-    assert still == []
-
-
 def test_reading_moves_no_batch_statistic(network, batch):
     net, params, statistics = network
     _, after = net.apply(params, statistics, batch, train=False)
     assert all(np.array_equal(statistics[name], after[name]) for name in statistics)
-
-
-def test_gradient_reaches_every_parameter(network, batch, tiny):
-    net, params, statistics = network
-    # Where a block's last norm starts at zero, nothing behind it gets a gradient: start at one.
-    params = {name: leaf + 0.1 * ("second_norm/scale" in name) for name, leaf in params.items()}
-    centers = losses.no_centers(CATEGORIES, 16)
-
-    def loss(params):
-        output, _ = net.apply(params, statistics, batch, train=True, key=jax.random.key(1))
-        rows = losses.rows(batch["label"], batch["mask"], centers)
-        return losses.total(tiny.loss, tiny.loss.alpha, output, centers, rows)[0]
-
-    gradient = jax.grad(loss)(params)
-    # A softmax over tokens does not see what all scores have in common.
-    dead = [name for name, leaf in gradient.items() if not np.asarray(leaf).any()]
-    assert set(dead) <= {"pool/score/bias"}
 
 
 def test_dropout_depends_on_the_key_alone(network, batch):
