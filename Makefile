@@ -73,7 +73,7 @@ quickstart:
 
 test:
 	@$(FIND); extras='[dev]'; $(INSTALL); \
-	"$$venv/bin/python" -m pytest -q -n auto --maxprocesses=8 --dist loadfile
+	"$$venv/bin/python" -m pytest -q -n auto --maxprocesses=8 --dist loadfile --no-loadscope-reorder
 
 lint:
 	@$(FIND); extras='[dev]'; $(INSTALL); \

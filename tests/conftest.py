@@ -9,11 +9,13 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-# Before any test imports jax, which reads these once. What one process compiled also serves the
-# programs that its tests start. Jax takes no lock there: pytest-xdist's workers have one each.
+# Before any test imports jax, which reads these once. Networks of a few thousand weights take
+# longer to compile than to train: XLA optimizes little, and what one process compiled also serves
+# the programs that its tests start. Jax takes no lock there: pytest-xdist's workers have one each.
 compiled = tempfile.TemporaryDirectory(prefix="dsnjax-compiled-")
 os.environ |= {
     "JAX_PLATFORMS": "cpu",
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     "JAX_COMPILATION_CACHE_DIR": compiled.name,
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
 }
@@ -26,6 +28,11 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("dsnjax")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that are given more time go first: no worker is left alone with them at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
 
 
 @pytest.fixture(scope="session")
@@ -76,13 +83,12 @@ def tiny(made_up):
 
 @pytest.fixture(scope="session")
 def trained(tiny, tmp_path_factory) -> Path:
-    """The work directory of a run of one epoch; copy it before changing it."""
+    """The work directory of a run of `tiny` that nothing disturbed; copy it before changing it."""
     from dsnjax import train
     from dsnjax.workdir import Workdir
 
     path = tmp_path_factory.mktemp("trained") / "run"
-    run = tiny.run.model_copy(update={"epochs": 1})
-    train.train(tiny.model_copy(update={"run": run}), Workdir(path))
+    train.train(tiny, Workdir(path))
     return path
 
 

@@ -33,8 +33,7 @@ def test_evaluating_again_gives_what_the_run_said(trained):
 def test_a_run_compiles_once_what_it_validates_and_tests_with(tiny, tmp_path, monkeypatch):
     make, made = evaluate.make_eval_step, []
     monkeypatch.setattr(evaluate, "make_eval_step", lambda *on: made.append(make(*on)) or made[-1])
-    run = tiny.run.model_copy(update={"epochs": 1})
-    figures = train.train(tiny.model_copy(update={"run": run}), Workdir(tmp_path / "run"))
+    figures = train.train(tiny, Workdir(tmp_path / "run"))
     assert figures["calibration"]["fitted_on"] > 0
     assert [step._cache_size() for step in made] == [1]
 
@@ -52,7 +51,7 @@ def test_an_evaluated_run_that_was_not_finished_goes_on(trained, tmp_path):
     run = Workdir(tmp_path / "run")
     shutil.copytree(trained, run.path)
     begun = yaml.safe_load((run.path / "config.yaml").read_text())
-    begun["run"]["epochs"] = 2
+    begun["run"]["epochs"] += 1
     (run.path / "config.yaml").write_text(yaml.safe_dump(begun))
     left = evaluate.evaluate(run)["steps_left"]
     assert left > 0

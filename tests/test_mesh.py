@@ -110,24 +110,36 @@ print(json.dumps(facts))
 """
 
 
-@pytest.fixture(scope="module")
-def eight(tmp_path_factory):
-    """What the process with eight devices says."""
+SPREAD = """
+import sys
+from dsnjax import main, mesh
+mesh.LARGE = 64
+sys.exit(main.main(sys.argv[1:]))
+"""
+
+
+def on_devices(count, program, *words):
+    """What a program prints that sees so many devices."""
     run = subprocess.run(
-        [sys.executable, "-c", EIGHT, str(tmp_path_factory.mktemp("eight"))],
+        [sys.executable, "-c", program, *map(str, words)],
         cwd=ROOT,
         env=os.environ
         | {
             # On a busy machine one of eight threads may well wait longer than XLA's 40 s.
-            "XLA_FLAGS": "--xla_force_host_platform_device_count=8"
+            "XLA_FLAGS": f"--xla_force_host_platform_device_count={count}"
             " --xla_cpu_collective_call_terminate_timeout_seconds=300",
-            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # compiles in a third of the time
         },
         capture_output=True,
         text=True,
     )
     assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
+    return run.stdout
+
+
+@pytest.fixture(scope="module")
+def eight(tmp_path_factory):
+    """What the process with eight devices says."""
+    return json.loads(on_devices(8, EIGHT, tmp_path_factory.mktemp("eight")))
 
 
 @pytest.mark.slow
@@ -155,6 +167,18 @@ def test_rows_of_a_batch_lie_in_order_over_both_axes(eight):
 def test_a_checkpoint_of_one_device_is_read_by_eight_then_two_then_one(eight):
     assert eight["restored"] == [True] * 3
     assert eight["losses"] == pytest.approx([1, 1, 1], rel=1e-5)
+
+
+@pytest.mark.slow
+def test_a_run_whose_weights_lie_on_two_devices_is_the_run_of_one(trained, tmp_path):
+    words = ["train", "--config", trained / "config.yaml", "--mesh.fsdp", "2"]
+    on_devices(2, SPREAD, *words, "--workdir", tmp_path / "run")
+    found, wanted = (
+        json.loads((folder / "evaluation.json").read_text())
+        for folder in (tmp_path / "run", trained)
+    )
+    assert found["loss"] == pytest.approx(wanted["loss"], rel=1e-4)
+    assert found["confusion"] == wanted["confusion"]
 
 
 def test_a_batch_that_does_not_divide_is_refused():

@@ -140,9 +140,7 @@ def test_what_one_process_alone_does_together_is_just_done():
 def start(tmp_path_factory, tiny):
     """Starts processes of one run and gives exit code and standard error of each."""
     home = tmp_path_factory.mktemp("start")
-    values = tiny.model_dump(mode="json")
-    values["run"]["epochs"] = 1
-    (home / "mine.yaml").write_text(yaml.safe_dump(values))
+    (home / "mine.yaml").write_text(yaml.safe_dump(tiny.model_dump(mode="json")))
 
     def run(workdir, environments, faults=("none asked 0",) * 2):
         running = [
@@ -156,7 +154,6 @@ def start(tmp_path_factory, tiny):
                 | {
                     "PYTHONPATH": str(ROOT),
                     "JAX_COMPILATION_CACHE_DIR": str(home / "cache"),
-                    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
                 }
                 | environment,
                 stdout=subprocess.DEVNULL,

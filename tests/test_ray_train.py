@@ -55,7 +55,6 @@ def on_two_workers(trained, tmp_path_factory):
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
         "RAY_AUTH_MODE": "disabled",  # or it writes a token to the home folder
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     }
     environment.pop("RAY_ADDRESS", None)
 

@@ -133,15 +133,20 @@ def test_own_categories_are_learnt_from_a_run_by_the_command_line(trained, tmp_p
     mine = sorted(synthetic.categories())[:3]
     words = ["--store", tmp_path / "store", "--categories", ",".join(mine), "--jobs", "1"]
     assert say("prepare", tmp_path / "drawings", *words) == 0
-    short = ["--run.epochs", "2", "--data.batch-size", "16", "--optim.accumulate", "2"]
-    words = ["--init-from", trained, "--data.store", tmp_path / "store", *short]
+    short = "--run.epochs 12 --data.batch-size 16 --optim.accumulate 2 --optim.learning-rate 0.01"
+    held_out = "--data.split.valid 0 --data.split.test 0.3"
+    words = ["--init-from", trained, "--data.store", tmp_path / "store", *short.split()]
+    words += held_out.split()
     assert say("train", *words, "--workdir", tmp_path / "run") == 0
     assert Workdir(tmp_path / "run").config().model == Workdir(trained).config().model
     capsys.readouterr()
     rows = tmp_path / "run" / "drawings.ndjson"
     assert say("predict", "--workdir", tmp_path / "run", rows) == 0
-    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert {one["category"] for answer in answers for one in answer["top"]} == set(mine)
+    answers = [json.loads(line)["top"] for line in capsys.readouterr().out.splitlines()]
+    assert {one["category"] for top in answers for one in top} == set(mine)
+    drawn = [json.loads(line)["word"] for line in rows.read_text().splitlines()]
+    right = [top[0]["category"] == word for top, word in zip(answers, drawn, strict=True)]
+    assert len(right) > 10 and np.mean(right) > 0.7
 
 
 def say(*words):
@@ -166,7 +171,13 @@ def test_settings_that_contradict_one_another_are_refused(values, message):
 ALL_ON = {
     "optim": {"kind": "lamb", "schedule": "halving", "accumulate": 2, "ema": 0.9},
     "loss": {"centers": "fixed", "center_warmup": 0.5, "label_smoothing": 0.1},
-    "run": {"epochs": 2, "log_every": 2, "checkpoint_every": 3},
+    "run": {
+        "epochs": 2,
+        "log_every": 2,
+        "checkpoint_every": 3,
+        "track": ["tensorboard"],
+        "profile": [2, 3],
+    },
 }
 
 
@@ -197,6 +208,14 @@ def test_frozen_parts_do_not_move_nor_do_their_statistics_and_all_others_do(ever
     assert frozen and still == frozen
     assert all(np.array_equal(now["statistics"][name], statistics[name]) for name in statistics)
     assert all(np.array_equal(now["ema"][0][name], params[name]) for name in frozen)
+
+
+@pytest.mark.slow
+def test_what_a_run_is_watched_by_is_written_beside_it(everything):
+    _, workdir, _ = everything
+    assert list((workdir.path / "tensorboard").iterdir())
+    (trace,) = (workdir.path / "profile").rglob("*.xplane.pb")
+    assert trace.stat().st_size > 0
 
 
 @pytest.mark.slow
