@@ -294,6 +294,7 @@ FAULTS = {
 
 @pytest.mark.fault
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_run_killed_at_any_moment_is_the_same_run_bit_for_bit(whole, tiny, tmp_path):
     """Each moment that FAULTS names meets the run once, one after the other."""
     file, run = tmp_path / "mine.yaml", tmp_path / "run"
