@@ -19,7 +19,7 @@ import jax
 from orbax.checkpoint import v1 as ocp
 
 from dsnjax import processes
-from dsnjax.data.files import whole
+from dsnjax.data.files import write
 from dsnjax.errors import CheckpointError, Interrupted, UserError
 from dsnjax.state import TrainState
 
@@ -187,8 +187,7 @@ class Checkpoints:
 
     def _write(self, step: int, manifest: dict[str, Any]) -> None:
         """The manifest of a step, complete or not at all, also after a loss of power."""
-        with whole(self.folder / f"{step}.json") as file:
-            file.write(json.dumps(manifest).encode())
+        write(self.folder / f"{step}.json", json.dumps(manifest).encode())
 
     def _place(self, step: int) -> Path:
         return self.folder / str(step)

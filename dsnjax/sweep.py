@@ -19,7 +19,7 @@ from rich.table import Table
 from dsnjax import config as schema
 from dsnjax import measured, presets, settings, tracking
 from dsnjax.config import Section
-from dsnjax.data import engines
+from dsnjax.data import engines, files
 from dsnjax.errors import Interrupted, UserError
 from dsnjax.report import curves, figures, page
 
@@ -240,8 +240,8 @@ def write(runs: Sequence[Run], folder: Path, failed: dict[str, str]) -> Table:
     """Writes sweep.csv, sweep.json and sweep.svg; returns the table for a terminal."""
     table = rows(runs, folder, failed)
     page.table(folder / "sweep.csv", table)
-    page.whole(folder / "sweep.json", json.dumps(table, indent=1) + "\n")
-    page.whole(folder / "sweep.svg", figure(runs, folder))
+    files.write(folder / "sweep.json", (json.dumps(table, indent=1) + "\n").encode())
+    files.write(folder / "sweep.svg", figure(runs, folder).encode())
     shown = Table("run", "MAP@3", "accuracy", "loss")
     for row in table:
         figures = (row["map3"], row["accuracy"], row["loss"])

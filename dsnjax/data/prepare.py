@@ -222,8 +222,8 @@ def _counted(
             f"{bad:,} of {rows:,} rows are bad, more than the share of {max_reject_share} that "
             f"max_reject_share allows; the first: {rejects[0]}"
         )
-    with files.whole(folder / REJECTS) as out:
-        out.write(b"".join(msgspec.json.encode(reject) + b"\n" for reject in rejects))
+    lines = (msgspec.json.encode(reject) + b"\n" for reject in rejects)
+    files.write(folder / REJECTS, b"".join(lines))
     return Counts(
         rows=rows,
         other=sum(sidecar.counts.other for sidecar in sidecars),

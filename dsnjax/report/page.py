@@ -30,8 +30,8 @@ def write(template: str, path: Path, numbers: dict[str, Any], **values: Any) -> 
     )
     environment.filters |= {"share": share, "count": lambda number: f"{number:,}"}
     html = environment.get_template(template).render(version=__version__, **values)
-    whole(path.with_suffix(".json"), json.dumps(numbers, indent=1) + "\n")
-    whole(path, html)
+    files.write(path.with_suffix(".json"), (json.dumps(numbers, indent=1) + "\n").encode())
+    files.write(path, html.encode())
 
 
 def table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
@@ -40,12 +40,7 @@ def table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    whole(path, buffer.getvalue())
-
-
-def whole(path: Path, text: str) -> None:
-    """Writes a file, complete or not at all."""
-    files.write(path, text.encode())
+    files.write(path, buffer.getvalue().encode())
 
 
 def markup(parts: Iterable[str]) -> list[Markup]:
