@@ -51,6 +51,7 @@ def test_head_reads_the_feature(network, batch):
 def test_reading_moves_no_batch_statistic(network, batch):
     net, params, statistics = network
     _, after = net.apply(params, statistics, batch, train=False)
+    assert len(statistics) == 2 * (1 + 2 * 2)  # mean and variance: the stem, two in each block
     assert all(np.array_equal(statistics[name], after[name]) for name in statistics)
 
 
