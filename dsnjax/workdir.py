@@ -50,12 +50,19 @@ class Workdir:
         """The drawings of the run: its store, or the made-up ones, written here once.
 
         Raises:
-            UserError: the store's drawings or categories are not those that the run began with.
+            UserError: no store there; its drawings or categories are not those that the run began
+                with.
         """
         data = self.config().data
         if not data.store:
             processes.together(lambda: self._make_up(data.made_up))
-        found = Store.open(data.store or self.path / "store")
+        try:
+            found = Store.open(data.store or self.path / "store")
+        except UserError as error:
+            if not (self.path / CHECKSUM).exists():
+                raise
+            file = self.path / "config.yaml"
+            raise UserError(f"{error}; or, if it was moved, set data.store in {file}") from error
         processes.together(lambda: self._remember(found))
         begun = (self.path / CHECKSUM).read_text(encoding="utf-8").strip()
         if self.categories() != found.categories or begun != found.checksum:

@@ -157,6 +157,18 @@ def test_another_store_is_refused(whole, tiny, tmp_path, names, other):
         Workdir(tmp_path / "run").store()
 
 
+def test_a_store_that_was_moved_is_looked_for_where_the_config_says(whole, tiny, tmp_path):
+    shutil.copytree(tiny.data.store, moved := tmp_path / "moved")
+    shutil.copytree(whole[0], tmp_path / "run")
+    file = tmp_path / "run" / "config.yaml"
+    text = file.read_text()
+    file.write_text(text.replace(str(tiny.data.store), str(tmp_path / "gone")))
+    with pytest.raises(UserError, match=r"gone: no store here; .* set data\.store in .*config.yaml"):
+        Workdir(tmp_path / "run").store()
+    file.write_text(text.replace(str(tiny.data.store), str(moved)))
+    assert Workdir(tmp_path / "run").store().path == moved
+
+
 @pytest.mark.fault
 def test_a_loss_that_is_no_number_stops_and_saves_nothing(tiny, tmp_path):
     wild = tiny.model_copy(update={"optim": config.Optim(learning_rate=1e38, clip=1e38)})
