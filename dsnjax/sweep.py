@@ -20,6 +20,7 @@ from dsnjax import config as schema
 from dsnjax import measured, presets, settings, tracking
 from dsnjax.config import Section
 from dsnjax.data import engines, files
+from dsnjax.data.store import read_manifest
 from dsnjax.errors import Interrupted, UserError
 from dsnjax.report import curves, figures, page
 
@@ -133,11 +134,13 @@ def execute(runs: Sequence[Run], folder: Path, jobs: int, engine: str) -> dict[s
         why each failed run failed, by its name.
 
     Raises:
-        UserError: one was begun with other values.
+        UserError: one was begun with other values, or wants a store that is not there.
         Interrupted: stopped from outside; the same call goes on.
     """
     for run in runs:
         settings.same_run(folder / run.name / "config.yaml", run.config)
+        if run.config.data.store:
+            read_manifest(run.config.data.store)
     waiting = [run for run in runs if not measured.finished(folder / run.name)]
     commands = {run.name: command(run, folder) for run in waiting}
     codes = on_ray(commands) if engine == "ray" else here(commands, jobs)

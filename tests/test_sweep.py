@@ -105,6 +105,13 @@ def test_an_unknown_sweep_is_answered_with_the_nearest():
         sweep.plan("lerning_rate", {})
 
 
+def test_a_store_that_is_not_there_is_told_before_anything_runs(tmp_path):
+    runs = sweep.plan(written(tmp_path, grid={"seed": [1, 2]}), {"data.store": tmp_path / "typo"})
+    with pytest.raises(UserError, match="typo: no store here"):
+        sweep.execute(runs, tmp_path / "sweep", 1, "local")
+    assert not (tmp_path / "sweep").exists()
+
+
 def test_a_run_that_fails_loses_no_other():
     commands = {name: [sys.executable, "-c", SAYS, name, code] for name, code in FAILING.items()}
     assert sweep.here(commands, jobs=2) == {"a": (0, "a"), "b": (3, "b"), "c": (0, "c")}
