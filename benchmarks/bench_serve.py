@@ -6,6 +6,7 @@ first: an endpoint that checks with pydantic and calls the model, in FastAPI's p
 """
 
 import asyncio
+import importlib.util
 import json
 import math
 import os
@@ -33,6 +34,8 @@ def main() -> int:
     chosen = parser.parse_args()
     if chosen.serve:
         return be(chosen.serve)
+    if not importlib.util.find_spec("fastapi"):
+        raise SystemExit("bench_serve: FastAPI, the rival, is missing; pip install -e .[bench]")
     if chosen.quick:
         chosen.requests, chosen.rounds = 500, 2
     servers = {name: start(name) for name in ("plain", "dsnjax")}
