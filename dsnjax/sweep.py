@@ -140,9 +140,8 @@ def execute(runs: Sequence[Run], folder: Path, jobs: int, engine: str) -> dict[s
     for run in runs:
         settings.same_run(folder / run.name / "config.yaml", run.config)
     waiting = [run for run in runs if not measured.finished(folder / run.name)]
-    for run in waiting:
-        if run.config.data.store:
-            read_manifest(run.config.data.store)
+    for store in {store for run in waiting if (store := run.config.data.store)}:
+        read_manifest(store)
     commands = {run.name: command(run, folder) for run in waiting}
     codes = on_ray(commands) if engine == "ray" else here(commands, jobs)
     if any(code == STOPPED for code, _ in codes.values()):

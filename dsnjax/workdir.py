@@ -59,7 +59,7 @@ class Workdir:
         try:
             found = Store.open(data.store or self.path / "store")
         except UserError as error:
-            if not (self.path / CHECKSUM).exists():
+            if not (data.store and (self.path / CHECKSUM).exists()):
                 raise
             file = self.path / "config.yaml"
             raise UserError(f"{error}; or, if it was moved, set data.store in {file}") from error
