@@ -145,7 +145,7 @@ def plain(model: bytes):
     from fastapi import FastAPI
     from pydantic import BaseModel
 
-    from dsnjax.export.runtime import Session
+    from dsnjax.export.session import Session
 
     session = Session(model)
     application = FastAPI()

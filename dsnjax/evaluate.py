@@ -115,24 +115,24 @@ def evaluate(
     where = f"evaluating; what is trained lies in {workdir.path}"
     fitted, valid = 1.0, few(members["valid"])
     if split == "test" and len(valid):
-        logits: list[np.ndarray] = []
         drawings = stop.between(held_out(store, valid, config.data, devices)[0], where)
-        totals(partial(step, temperature=1.0), state, drawings, logits=logits)
-        fitted = calibration.temperature(
-            np.concatenate(logits)[: len(valid)], store.label[valid].astype(int)
-        )
+        fitted = temperature(step, state, drawings, store.label[valid])
     data, count = held_out(store, rows, config.data, devices)
     said: list[dict[str, np.ndarray]] = []
     with tracking.bar(f"evaluating {split}", count, quiet=not processes.first()) as bar:
         drawings = bar.watched(stop.between(data, where))
         added = totals(partial(step, temperature=fitted), state, drawings, said)
-    figures = metrics.summary(added, store.categories)
     with workdir.checkpoints() as saved:
         reached = max(saved.steps())
     plan = Plan(len(members["train"]), config.data.batch_size, config.run.epochs)
-    figures |= {"step": int(state.step), "steps_left": plan.steps - reached}
-    figures |= {"trained_on": plan.drawings, "split": split}
-    figures |= {"noise_filter": config.data.noise.filter, "protocol": config.data.protocol()}
+    figures = metrics.summary(added, store.categories) | {
+        "step": int(state.step),
+        "steps_left": plan.steps - reached,
+        "trained_on": plan.drawings,
+        "split": split,
+        "noise_filter": config.data.noise.filter,
+        "protocol": config.data.protocol(),
+    }
     if split == "test":
         answers = joined(said, len(rows))
         figures["calibration"] = calibrate(fitted, len(valid), answers)
@@ -146,6 +146,15 @@ def evaluate(
 def few(rows: np.ndarray) -> np.ndarray:
     """As many rows as calibration wants, evenly spread: a store is sorted by category."""
     return rows[:: math.ceil(len(rows) / calibration.MOST) or 1]
+
+
+def temperature(
+    step: Step, state: TrainState, data: Iterable[dict[str, jax.Array]], label: np.ndarray
+) -> float:
+    """What calibrates the logits of batches whose drawings, in this order, are of `label` [n]."""
+    logits: list[np.ndarray] = []
+    totals(partial(step, temperature=1.0), state, data, logits=logits)
+    return calibration.temperature(np.concatenate(logits)[: len(label)], label.astype(int))
 
 
 def joined(said: Sequence[dict[str, np.ndarray]], count: int) -> dict[str, np.ndarray]:

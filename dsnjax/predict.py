@@ -18,7 +18,7 @@ from dsnjax.naming import Naming, unfinished
 
 if TYPE_CHECKING:
     from dsnjax.compiled import Compiled
-    from dsnjax.export.runtime import Session
+    from dsnjax.export.session import Session
 
 BATCH = 1024  # rows to read at a time
 
@@ -54,7 +54,7 @@ def _network(model: bundle.Bundle) -> "Session | Compiled":
 
         return Compiled(model)
     from dsnjax.export import onnx
-    from dsnjax.export.runtime import Session
+    from dsnjax.export.session import Session
 
     return Session(onnx.build(model), threads=os.cpu_count() or 1)
 

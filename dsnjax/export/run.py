@@ -10,7 +10,7 @@ from dsnjax.data import files
 from dsnjax.errors import UserError
 from dsnjax.export import parity, stablehlo
 from dsnjax.export.about import About, Precision
-from dsnjax.export.runtime import Session
+from dsnjax.export.session import Session
 from dsnjax.serve import site
 from dsnjax.workdir import Workdir
 

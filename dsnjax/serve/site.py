@@ -13,7 +13,7 @@ from dsnjax import bundle
 from dsnjax.data import files
 from dsnjax.errors import UserError
 from dsnjax.export.about import About
-from dsnjax.export.runtime import Session
+from dsnjax.export.session import Session
 from dsnjax.serve import runtime
 
 if TYPE_CHECKING:

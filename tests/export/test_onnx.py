@@ -12,7 +12,7 @@ import raster
 from dsnjax import bundle, compiled, config, presets, settings, state
 from dsnjax.export import onnx as to_onnx
 from dsnjax.export.about import About
-from dsnjax.export.runtime import Session
+from dsnjax.export.session import Session
 
 CATEGORIES = ("cat", "hot dog", "<b>", "crayón")
 SMALL = {"image_size": 32, "length": 24}

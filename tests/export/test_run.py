@@ -14,7 +14,7 @@ from dsnjax.data.inputs import inputs
 from dsnjax.errors import Trouble
 from dsnjax.export import onnx as to_onnx
 from dsnjax.export import parity, stablehlo
-from dsnjax.export.runtime import Session
+from dsnjax.export.session import Session
 from dsnjax.serve import runtime
 
 CAT = [[[0, 100, 255], [0, 30, 255]], [[7, 9], [3, 200]]]

@@ -9,7 +9,7 @@ import raster
 from dsnjax import bundle
 from dsnjax.errors import CheckpointError, UserError
 from dsnjax.export import onnx as to_onnx
-from dsnjax.export.runtime import Session
+from dsnjax.export.session import Session
 from dsnjax.predict import Recognizer
 
 CAT = [[[0, 100, 255], [0, 30, 255]], [[7, 9], [3, 200]]]
@@ -85,7 +85,7 @@ def test_a_model_of_someone_else_is_refused(exported):
 
 
 def test_a_session_starts_without_jax():
-    code = "import sys; import dsnjax.export.runtime; print('jax' in sys.modules)"
+    code = "import sys; import dsnjax.export.session; print('jax' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["False"]
 
