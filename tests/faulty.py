@@ -1,10 +1,10 @@
 """dsnjax with a fault at a chosen moment: FAULT MOMENT COUNT WORDS...
 
-FAULT is kill (kill -9), term (SIGTERM), stop (as if that had come just before) or none; MOMENT a
-method of which the COUNT-th call meets it: `next` (a batch is fetched; at the first one the step is
-compiled next), `asked` (between two steps), `_commit` (a checkpoint is being written), `_write`
-(all of it is written but its manifest), `between` (validation begins). A test runs this as a
-program, and so waits for nothing.
+FAULT is kill (kill -9), term (SIGTERM), twice (two of them), stop (as if one had come just before)
+or none; MOMENT a method of which the COUNT-th call meets it: `next` (a batch is fetched; at the
+first one the step is compiled next), `asked` (between two steps), `_commit` (a checkpoint is being
+written), `_write` (all of it is written but its manifest), `between` (validation begins). A test
+runs this as a program, and so waits for nothing.
 """
 
 import os
@@ -13,7 +13,7 @@ import sys
 
 from dsnjax import checkpoint, main, stop, timing
 
-SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM}
+SIGNALS = {"kill": [signal.SIGKILL], "term": [signal.SIGTERM], "twice": [signal.SIGTERM] * 2}
 HOMES = {
     "next": timing.Clock,
     "asked": stop.Stop,
@@ -30,8 +30,8 @@ def inject(fault: str, moment: str, count: int) -> None:
         if next(calls) == count:
             if fault == "stop":
                 self.signals += 1
-            else:
-                os.kill(os.getpid(), SIGNALS[fault])
+            for number in SIGNALS.get(fault, []):
+                os.kill(os.getpid(), number)
         return method(self, *given)
 
     setattr(HOMES[moment], moment, faulty)

@@ -295,6 +295,7 @@ def test_an_epoch_ends_where_its_last_drawing_is_seen():
 
 
 FAULTS = {
+    "twice next 1": "stopping at the end of this step; once more ends at once",
     "term next 1": "stopped at step 1 of",  # while the step is compiled
     "kill asked 2": None,
     "kill _commit 1": None,
@@ -330,6 +331,6 @@ def test_a_run_killed_at_any_moment_is_the_same_run_bit_for_bit(whole, tiny, tmp
         if said:
             last = ended.stderr.splitlines()[-1]
             assert last.startswith(f"dsnjax: {said}"), fault
-            assert last.endswith("the same command goes on from there")
+            assert last.endswith(("the same command goes on from there", "once more ends at once"))
     assert train.train(tiny, Workdir(run)) == whole[1]
     assert_same_weights(run, whole[0])
