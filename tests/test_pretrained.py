@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -31,14 +33,15 @@ def test_it_knows_a_circle_and_a_smiley(recognizer):
 
 
 @pytest.mark.real
-def test_it_names_real_drawings_that_it_was_not_trained_on(recognizer, quickdraw, tmp_path):
-    names = ("cactus", "eye", "fork", "radio", "snowman", "van")
-    store = prepare.prepare([quickdraw], tmp_path / "store", names, jobs=1).store
-    drawings = Store.open(store)
-    held_out = batches.rows(drawings, recognizer.bundle.recipe.data)["test"]
-    chances = recognizer.probabilities(drawings.take(held_out))
-    label = [recognizer.categories.index(names[code]) for code in drawings.label[held_out]]
+def test_it_reaches_what_its_card_says(recognizer, quickdraw, tmp_path):
+    """Its weights are half as wide as those that the card's figures were measured with."""
+    store = Store.open(prepare.prepare([quickdraw], tmp_path / "store", "quickdraw40").store)
+    held_out = batches.rows(store, recognizer.bundle.recipe.data)["test"]
+    card = (bundle.PRETRAINED / "README.md").read_text()
+    if f"| {len(held_out):,} drawings of the test split |" not in card:
+        pytest.skip("other drawings than those of the card")
+    chances = recognizer.probabilities(store.take(held_out))
     best = np.argsort(-chances, axis=1)[:, :3]
-    map3 = ((best == np.array(label)[:, None]) @ (1 / np.arange(1, 4))).mean()
-    assert len(held_out) > 500
-    assert map3 > 0.9
+    map3 = ((best == store.label[held_out, None]) @ (1 / np.arange(1, 4))).mean()
+    (told,) = re.findall(r"\| MAP@3 \| (.*) \|", card)
+    assert map3 == pytest.approx(float(told), abs=5e-4)
