@@ -8,9 +8,9 @@ README.md             the card: what it is, what it was trained on, how well it 
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -50,6 +50,8 @@ class Bundle:
     categories: tuple[str, ...]
     params: Arrays
     statistics: Arrays
+    figures: dict[str, Any] = field(default_factory=dict)
+    """What was measured of these weights, as in evaluation.json; empty where nothing is known."""
 
 
 def is_run(folder: Path) -> bool:
@@ -61,14 +63,17 @@ def from_workdir(workdir: "Workdir") -> Bundle:
     """The best checkpoint of a run. Raises CheckpointError where there is none."""
     run = workdir.config()
     _, trained = workdir.restore()
-    data = run.data.model_copy(update={"store": None})
+    told = measured.figures(workdir.path)
+    figures = told if told.get("step") == int(trained.step) else {}
     recipe = Recipe(
-        model=run.model, data=data, temperature=_temperature(workdir, int(trained.step))
+        model=run.model,
+        data=run.data.model_copy(update={"store": None}),
+        temperature=figures.get("calibration", {}).get("temperature", 1.0),
     )
     params, statistics = (
         {name: np.asarray(leaf) for name, leaf in part.items()} for part in trained.used
     )
-    return Bundle(recipe, workdir.categories(), params, statistics)
+    return Bundle(recipe, workdir.categories(), params, statistics, figures)
 
 
 def find(name: Path | str | None = None) -> Bundle:
@@ -83,13 +88,6 @@ def find(name: Path | str | None = None) -> Bundle:
     from dsnjax.workdir import Workdir  # loads jax, which a bundle does without
 
     return from_workdir(Workdir(folder))
-
-
-def _temperature(workdir: "Workdir", step: int) -> float:
-    """As fitted when this step was evaluated; 1 before that."""
-    figures = measured.figures(workdir.path)
-    fitted = figures.get("calibration", {}) if figures.get("step") == step else {}
-    return fitted.get("temperature", 1.0)
 
 
 def read(folder: Path) -> Bundle:
@@ -153,10 +151,16 @@ def write(model: Bundle, folder: Path, card: str) -> None:
 
 
 def card(workdir: "Workdir", model: Bundle) -> str:
-    """The model card of a run: data, figures, the command that made it."""
-    figures = measured.figures(workdir.path)
+    """The model card of a run: data, figures, the command that made it.
+
+    Raises:
+        CheckpointError: nothing was measured of these weights, or only of others of the run.
+    """
+    figures = model.figures
     if not figures:
-        raise CheckpointError(f"{workdir.path}: not evaluated; run dsnjax evaluate there first")
+        raise CheckpointError(
+            f"{workdir.path}: its best checkpoint is not evaluated; run dsnjax evaluate there first"
+        )
     weights = sum(array.size for array in model.params.values())
     worst = sorted(figures["per_category"].items(), key=lambda item: item[1]["map3"])[:5]
     weak = ", ".join(f"{name} {own['map3']:.3f}" for name, own in worst)

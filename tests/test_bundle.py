@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import raster
-from dsnjax import bundle, config, predict, settings
+from dsnjax import bundle, config, measured, predict, settings
 from dsnjax.errors import CheckpointError, UserError
 from dsnjax.workdir import Workdir
 
@@ -32,6 +32,16 @@ def test_a_card_tells_what_was_measured(trained):
     assert f"{figures['drawings']:,} drawings of the test split" in card
 
 
+def test_no_card_tells_the_figures_of_another_checkpoint(trained, tmp_path):
+    run = shutil.copytree(trained, tmp_path / "run")
+    figures = json.loads((run / "evaluation.json").read_text())
+    (run / "evaluation.json").write_text(json.dumps(figures | {"step": figures["step"] - 1}))
+    model = bundle.from_workdir(Workdir(run))
+    assert model.recipe.temperature == 1
+    with pytest.raises(CheckpointError, match="its best checkpoint is not evaluated; run dsnjax"):
+        bundle.card(Workdir(run), model)
+
+
 @pytest.mark.parametrize(
     ("model", "alpha", "title", "network"),
     [
@@ -46,10 +56,10 @@ def test_a_card_tells_what_was_measured(trained):
     ],
 )  # fmt: skip
 def test_a_card_says_what_the_network_is(trained, tmp_path, model, alpha, title, network):
-    shutil.copy(trained / "evaluation.json", tmp_path)
     run = settings.check(config.Config, {"model": model, "loss": {"alpha": alpha}})
     (tmp_path / "config.yaml").write_text(settings.dump(run))
-    card = bundle.card(Workdir(tmp_path), bundle.read(bundle.PRETRAINED))
+    shipped = replace(bundle.read(bundle.PRETRAINED), figures=measured.figures(trained))
+    card = bundle.card(Workdir(tmp_path), shipped)
     assert card.startswith(f"# {title} for 40 categories\n")
     assert f"| network | {network} |\n" in card
 
@@ -59,10 +69,10 @@ def test_a_card_says_what_the_network_is(trained, tmp_path, model, alpha, title,
     [(("cat", "owl"), "drawings of the Quick, Draw! Dataset"), (("cat", "gizmo"), "the store own")],
 )
 def test_a_card_credits_whose_drawings_they_are(trained, tmp_path, names, source):
-    shutil.copy(trained / "evaluation.json", tmp_path)
     run = settings.check(config.Config, {"data": {"store": "mine/own"}})
     (tmp_path / "config.yaml").write_text(settings.dump(run))
-    model = replace(bundle.read(bundle.PRETRAINED), categories=names)
+    figures = measured.figures(trained)
+    model = replace(bundle.read(bundle.PRETRAINED), categories=names, figures=figures)
     assert f"| trained on | {source}" in bundle.card(Workdir(tmp_path), model)
 
 
