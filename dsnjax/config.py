@@ -114,6 +114,15 @@ class Data(Section):
     noise: Noise = Noise()
     split: Split = Split()
 
+    @model_validator(mode="after")
+    def leaves_paper(self) -> "Data":
+        if self.thickness >= self.image_size - 2:
+            raise ValueError(
+                f"thickness={self.thickness:g} fills image_size={self.image_size}; "
+                "want less than image_size - 2"
+            )
+        return self
+
     def protocol(self) -> str:
         """What figures of this data stand for: which drawings were dropped, before which split."""
         noise, split = self.noise, self.split

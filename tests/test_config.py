@@ -57,6 +57,10 @@ def test_none_takes_a_value_back():
             "optim.learning_rate: got 'fast'; input should be a va",
         ),
         (
+            ["--data.image-size", "16", "--data.thickness", "20"],
+            "data: thickness=20 fills image_size=16; want less than image_size - 2",
+        ),
+        (
             ["--data.split.fixed", "512", "--data.split.file", "f"],
             "data.split: fixed=512 and file=f are both given; want one",
         ),
