@@ -33,8 +33,6 @@ class Train(config.Config):
     tf_rnn) or a YAML file; options given beside it win."""
     workdir: Path | None = None
     """Folder of the run; by default runs/ and the name of the config."""
-    init_from: str | None = None
-    """Short for --init.model: start from a work directory, a bundle, or `pretrained`."""
     engine: Literal["local", "ray"] = "local"
     """Who trains: this process with those a launcher started, or workers of a Ray cluster."""
     workers: Count = 1
@@ -46,10 +44,7 @@ class Train(config.Config):
         from dsnjax.workdir import Workdir
 
         workdir = Workdir(self.workdir or Path("runs") / Path(self.config or "default").stem)
-        own = {"config", "workdir", "init_from", "engine", "workers"}
-        values = self.model_dump(exclude=own)
-        if self.init_from:
-            values["init"]["model"] = self.init_from
+        values = self.model_dump(include=set(config.Config.model_fields))
         run = settings.check(config.Config, values)
         if self.workers > 1 and self.engine != "ray":
             raise UserError("train: --workers goes with --engine ray")

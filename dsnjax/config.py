@@ -326,8 +326,8 @@ class Init(Section):
     """
 
     model: str | None = None
-    """Start from this model; categories it does not know get a new part of the head. Its network
-    and its view of drawings hold, where --config names no others."""
+    """Start from this model (--init-from for short); categories it does not know get a new part of
+    the head. Its network and its view of drawings hold, where --config names no others."""
     cnn: str | None = None
     """Start the CNN from this model's, trained alone or not (the authors' staged way)."""
     rnn: str | None = None

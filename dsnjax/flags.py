@@ -14,6 +14,7 @@ from dsnjax import settings
 from dsnjax.errors import UserError
 
 POSITIONAL = get_args(tyro.conf.Positional[str])[1]
+SHORT = {"init_from": "init.model"}  # second names of values
 
 
 def parse(
@@ -25,18 +26,21 @@ def parse(
     without a flag fill the field marked `tyro.conf.Positional`.
 
     Raises:
-        UserError: an unknown flag (with its nearest name), a missing or refused value.
+        UserError: an unknown flag (with its nearest name), a missing or refused value, or one that
+            is given under both of its names.
     """
     merged = dict(values or {})
     known = dict(settings.fields(schema))
-    words, loose = list(argv), []
+    words, loose, names = list(argv), [], {}
     while words:
         word = words.pop(0)
         if not word.startswith("--"):
             loose.append(word)
             continue
         flag, equals, value = word.partition("=")
-        path = flag.removeprefix("--").replace("-", "_")
+        path = path_of(flag)
+        if (before := names.setdefault(path, flag)) != flag:
+            raise UserError(f"{before} and {flag} are both given; want one")
         positive = re.sub(r"(^|\.)no_", r"\1", path)
         if path in known:
             if not equals or known[path].annotation is not bool:
@@ -53,6 +57,12 @@ def parse(
             raise UserError(f"{loose[0]}: not expected here; options begin with --")
         merged[place[0]] = loose
     return settings.check(schema, merged)
+
+
+def path_of(flag: str) -> str:
+    """The dotted name of the value that a flag sets: `a.b_c` of `--a.b-c`."""
+    path = flag.removeprefix("--").replace("-", "_")
+    return SHORT.get(path, path)
 
 
 def _take(flag: str, field: FieldInfo, words: list[str]) -> Any:

@@ -77,17 +77,15 @@ def base(words: list[str]) -> dict:
     Where they name a model to start from, its network and its view of drawings lie under them.
     """
     given = {
-        flag: word.partition("=")[2] or following
+        flags.path_of(word.partition("=")[0]): word.partition("=")[2] or following
         for word, following in zip(words, [*words[1:], ""], strict=True)
-        if (flag := word.partition("=")[0].replace("_", "-"))
-        in ("--config", "--workdir", "--init-from", "--init.model")
+        if word.startswith("--")
     }
-    there = Path(given.get("--workdir", "runs/default")) / "config.yaml"
-    file = given.get("--config") or (str(there) if there.is_file() else "")
+    there = Path(given.get("workdir", "runs/default")) / "config.yaml"
+    file = given.get("config") or (str(there) if there.is_file() else "")
     values = settings.load(file) if file and not file.startswith("--") else {}
     settings.check(config.Config, values, file)  # as it is, not only under the options beside it
-    named = given.get("--init-from") or given.get("--init.model")
-    named = named or (values.get("init") or {}).get("model")
+    named = given.get("init.model") or (values.get("init") or {}).get("model")
     return settings.over(settings.of_model(named), values) if named else values
 
 

@@ -5,7 +5,8 @@ import jax
 import numpy as np
 import pytest
 
-from dsnjax import bundle, config, main, optim, settings, start, state, stop, train
+from dsnjax import bundle, config, flags, main, optim, settings, start, state, stop, train
+from dsnjax.commands import Train
 from dsnjax.data import synthetic
 from dsnjax.errors import Interrupted, UserError
 from dsnjax.models import Output
@@ -111,6 +112,18 @@ def test_a_start_brings_its_network_and_what_it_is_shown(flag):
     assert found.model == ships.model
     assert (found.data.image_size, found.data.length) == (64, 96)
     assert found.data.batch_size == config.Data().batch_size
+
+
+def parsed(line):
+    return flags.parse(Train, line.split(), main.base(line.split()))
+
+
+def test_init_from_is_another_name_of_init_model():
+    found = parsed("--config dsn_plus --init-from runs/dsn --loss.centers fixed")
+    assert found == parsed("--config dsn_plus --init.model runs/dsn --loss.centers fixed")
+    assert parsed("--config finetune --init-from none").init.model is None
+    with pytest.raises(UserError, match=r"--init-from and --init.model are both given; want one"):
+        parsed("--init-from a --init.model b")
 
 
 def test_fixed_centers_are_the_mean_features_of_all_batches_without_their_padding():
