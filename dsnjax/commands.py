@@ -43,7 +43,7 @@ class Train(config.Config):
         from dsnjax.train import train
         from dsnjax.workdir import Workdir
 
-        workdir = Workdir(self.workdir or Path("runs") / Path(self.config or "default").stem)
+        workdir = Workdir(run_folder(self.workdir, self.config))
         values = self.model_dump(include=set(config.Config.model_fields))
         run = settings.check(config.Config, values)
         if self.workers > 1 and self.engine != "ray":
@@ -462,6 +462,11 @@ COMMANDS = {
     "report": Report,
     "sweep": Sweep,
 }
+
+
+def run_folder(workdir: Path | str | None, config: str | None) -> Path:
+    """The work directory of a run: the one named, else runs/ and the name of the config."""
+    return Path(workdir or Path("runs") / Path(config or "default").stem)
 
 
 def page_path(path: Path) -> Path:

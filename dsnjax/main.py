@@ -5,12 +5,11 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import tyro
 
 from dsnjax import __version__, config, flags, settings
-from dsnjax.commands import COMMANDS, Train
+from dsnjax.commands import COMMANDS, Train, run_folder
 from dsnjax.errors import UserError, as_trouble
 
 OVERVIEW = """dsnjax: drawings made of strokes in, the name of what is drawn out.
@@ -81,12 +80,17 @@ def base(words: list[str]) -> dict:
         for word, following in zip(words, [*words[1:], ""], strict=True)
         if word.startswith("--")
     }
-    there = Path(given.get("workdir", "runs/default")) / "config.yaml"
+    folder = run_folder(given.get("workdir"), given.get("config"))
+    there = folder / "config.yaml"
     file = given.get("config") or (str(there) if there.is_file() else "")
     values = settings.load(file) if file and not file.startswith("--") else {}
     settings.check(config.Config, values, file)  # as it is, not only under the options beside it
     named = given.get("init.model") or (values.get("init") or {}).get("model")
-    return settings.over(settings.of_model(named), values) if named else values
+    if not named:
+        return values
+    # A run that goes on has read its start, which may be gone by now, or another one.
+    model = str(folder.absolute()) if settings.under_way(folder, named) else named
+    return settings.over(settings.of_model(model), values)
 
 
 def overview() -> str:

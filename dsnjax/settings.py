@@ -62,6 +62,14 @@ def of_model(name: str) -> dict[str, Any]:
     return {"model": values.get("model") or {}, "data": data}
 
 
+def under_way(folder: Path, start: str) -> bool:
+    """Whether a folder holds a run from the model `start` that a checkpoint was saved of."""
+    file = folder / "config.yaml"
+    if not file.is_file() or not any(folder.glob("checkpoints/*.json")):
+        return False
+    return check(Config, load(str(file)), str(file)).init.model == start
+
+
 def over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     """The values of `above`, and those of `below` that it does not name, section by section."""
     merged = dict(below)

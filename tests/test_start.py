@@ -20,6 +20,7 @@ SIZES = {
     "fusion": "logits",
 }
 NAMES = ("cat", "dog", "tree")
+VALUES = set(config.Config.model_fields)
 
 
 def run(**values):
@@ -124,6 +125,27 @@ def test_init_from_is_another_name_of_init_model():
     assert parsed("--config finetune --init-from none").init.model is None
     with pytest.raises(UserError, match=r"--init-from and --init.model are both given; want one"):
         parsed("--init-from a --init.model b")
+
+
+@pytest.mark.parametrize("now", [None, "dsn_small"], ids=["gone", "of other sizes"])
+def test_the_same_command_goes_on_whatever_became_of_the_start(tmp_path, monkeypatch, now):
+    monkeypatch.chdir(tmp_path)
+    small, mine = tmp_path / "small" / "config.yaml", tmp_path / "runs/finetune/config.yaml"
+    for file in (small, mine):
+        file.parent.mkdir(parents=True)
+    small.write_text(settings.dump(settings.check(config.Config, settings.load("quickstart"))))
+    command = "--config finetune --init-from small"
+    begun = parsed(command)
+    assert begun.data.length == 64
+    mine.write_text(settings.dump(config.Config(**begun.model_dump(include=VALUES))))
+    small.unlink()
+    if now:
+        small.write_text(settings.dump(settings.check(config.Config, settings.load(now))))
+    assert parsed(command) != begun  # nothing was saved yet: the start is read again
+    (mine.parent / "checkpoints").mkdir()
+    (mine.parent / "checkpoints" / "5.json").write_text("{}")
+    assert parsed(command) == begun
+    assert parsed("--config finetune --init-from other --workdir runs/finetune") != begun
 
 
 def test_fixed_centers_are_the_mean_features_of_all_batches_without_their_padding():
