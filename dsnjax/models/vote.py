@@ -44,17 +44,20 @@ class Vote(nnx.Module):
         """Reads a batch, as `DSN.__call__` does; what belongs to a branch it lacks is not read."""
         keys = (None,) * 3 if key is None else jax.random.split(key, 3)
         vectors, logits = [], []
-        trains = {part: train and part not in self.frozen for part in ("cnn", "rnn")}
+        parts = ("cnn", "rnn", "cnn_head", "rnn_head")
+        trains = {part: train and part not in self.frozen for part in parts}
         if self.cnn:
             vectors.append(jnp.mean(self.cnn(image, train=trains["cnn"]), axis=1))
         if self.rnn:
             vectors.append(
                 self.rnn.pooled(*self.rnn(points, length, train=trains["rnn"], key=keys[0]))
             )
-        heads = [head for head in (self.cnn_head, self.rnn_head) if head]
+        named = (("cnn_head", self.cnn_head), ("rnn_head", self.rnn_head))
+        heads = [(name, head) for name, head in named if head]
         vectors = [vector.astype(jnp.float32) for vector in vectors]
-        for head, vector, noise in zip(heads, vectors, keys[1:], strict=False):
-            logits.append(head(self.dropout(vector, deterministic=not train, rngs=noise)))
+        for (name, head), vector, noise in zip(heads, vectors, keys[1:], strict=False):
+            kept = self.dropout(vector, deterministic=not trains[name], rngs=noise)
+            logits.append(head(kept))
         feature = jnp.concatenate(vectors, axis=-1)
         if not self.score:
             return Output(logits[0], feature, (), None)

@@ -196,6 +196,15 @@ def test_bfloat16_says_nearly_the_same():
     assert 0 < gap < 0.1 * np.abs(fine.logits).max()
 
 
+def test_a_frozen_branch_and_its_head_work_as_in_evaluation():
+    found = changed(reduced("dsn_small --model.fusion logits"), dropout=0.5)
+    net = state.network(found.model, found.data, CATEGORIES, ("cnn", "cnn_head"))
+    apply = partial(net.apply, *weights(net), drawings())
+    training, looking = apply(train=True, key=jax.random.key(0))[0], apply(train=False)[0]
+    same = map(np.allclose, training.branches, looking.branches)
+    assert [*same] == [True, False]
+
+
 def test_remat_changes_no_gradient_and_no_statistic():
     found = reduced("resnet50 --model.cnn.block basic")
     plain, made_again = (step(changed(found, remat=remat)) for remat in (False, True))
