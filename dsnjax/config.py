@@ -406,8 +406,13 @@ class Config(Section):
             raise ValueError(f"init: model.branches={self.model.branches} has no {absent[0]}")
         if len(branches) == 1 and f"{branches[0]}_head" in start.freeze:
             raise ValueError("init.freeze: nothing is left to train; leave out the head")
-        trained = all(start.model or getattr(start, name) for name in branches)
-        if self.loss.centers == "fixed" and self.loss.alpha and not trained:
+        fresh = [name for name in branches if not (start.model or getattr(start, name))]
+        if bare := [part for part in start.freeze if part.partition("_")[0] in fresh]:
+            raise ValueError(
+                f"init.freeze={bare[0]}: nothing trained is there to keep; name a start by "
+                f"init.model or init.{bare[0].partition('_')[0]}"
+            )
+        if self.loss.centers == "fixed" and self.loss.alpha and fresh:
             raise ValueError(
                 "loss.centers=fixed: an untrained network has no centers worth keeping; "
                 "name a start by init.model, or by init.cnn and init.rnn"

@@ -66,7 +66,10 @@ def test_what_is_dumped_is_loaded_again(tmp_path: Path):
             "data": {"store": "S", "levels": ["order", "time"], "augment": {"flip": False}},
         },
         {"data": {"noise": {"recognized": True}, "split": {"fixed": 512}}, "loss": {"alpha": 0.0}},
-        {"init": {"freeze": ["cnn", "rnn"]}, "model": {"cnn": {"widths": [8, 16, 32]}}},
+        {
+            "init": {"model": "m", "freeze": ["cnn", "rnn"]},
+            "model": {"cnn": {"widths": [8, 16, 32]}},
+        },
     ],
     ids=str,
 )

@@ -195,6 +195,11 @@ def say(*words):
         ({"init": {"model": "a", "cnn": "b"}}, "model and a branch are both given; want one"),
         ({"loss": {"centers": "fixed"}}, "name a start by init.model, or by init.cnn and"),
         ({"model": {"branches": "cnn"}, "init": {"freeze": ["rnn"]}}, "branches=cnn has no rnn"),
+        ({"init": {"freeze": ["cnn"]}}, "cnn: nothing trained is there to keep; name a start by"),
+        (
+            {"init": {"rnn": "a", "freeze": ["rnn", "cnn_head"]}},
+            "init.freeze=cnn_head: nothing trained is there to keep; .* init.model or init.cnn",
+        ),
         ({"optim": {"accumulate": 3}}, "batch_size=256 has no 3 equal parts; want a mult"),
         ({"run": {"profile": [5]}}, "want a first and a last step"),
     ],
