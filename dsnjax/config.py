@@ -258,6 +258,11 @@ class Model(Section):
                     f"rnn.pool={self.rnn.pool}: with fusion=tokens the attention pools both "
                     "branches; want mean, or fusion=logits"
                 )
+        if self.remat and (self.branches == "rnn" or self.cnn.block == "plain"):
+            raise ValueError(
+                "remat goes with residual blocks; "
+                f"got branches={self.branches}, cnn.block={self.cnn.block}"
+            )
         return self
 
 

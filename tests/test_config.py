@@ -88,6 +88,11 @@ def test_none_takes_a_value_back():
         (["--model.cnn.squeeze", "64"], "model.cnn: squeeze=64 leaves nothing of 32 features"),
         (["--model.heads", "3"], "model: width=256 is no multiple of heads=3"),
         (["--model.rnn.pool", "sum"], "model: rnn.pool=sum: with fusion=tokens the attention"),
+        (["--model.remat", "--model.branches", "rnn"], "model: remat goes with residual blocks; g"),
+        (
+            ["--model.remat", "--model.cnn.block", "plain"],
+            "model: remat goes with residual blocks; got branches=both, cnn.block=plain",
+        ),
         (["--model.cnn.stem", "7"], "data.image_size=96 does not divide into squares of model."),
         (["--data.split.test", "0.99"], "data.split: valid=0.05 and test=0.99 leave nothing"),
         (["--seed"], "--seed: wants a value"),
