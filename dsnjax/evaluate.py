@@ -91,7 +91,7 @@ def evaluate(
     Args:
         split: `train`, `valid` or `test`; each of its drawings counts exactly once.
         step: what make_eval_step gave for this run, where it is compiled already.
-        devices: how the state lies; by default a copy of it on every device.
+        devices: how the state lies; by default as in training, where `mesh.fsdp` divides them.
         stop: asked before each batch.
 
     Returns:
@@ -104,7 +104,8 @@ def evaluate(
         UserError: the split is empty.
         Interrupted: stopped; nothing was written.
     """
-    config, store, devices = workdir.config(), workdir.store(), devices or mesh.make()
+    config, store = workdir.config(), workdir.store()
+    devices = devices or mesh.fitting(config.mesh)
     network, state = workdir.restore(devices)
     members = batches.rows(store, config.data)
     rows = members[split]

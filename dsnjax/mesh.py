@@ -5,6 +5,7 @@ the state (weights, and what the optimizer keeps of them) are spread as well; al
 device holds its own copy of them.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,6 +40,11 @@ def make(wanted: schema.Mesh | None = None, devices: Sequence[Any] | None = None
     shape = (len(devices) // fsdp, fsdp)
     # Auto, said aloud: make_mesh's default became Explicit in jax 0.9.
     return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * 2, devices=devices)
+
+
+def fitting(wanted: schema.Mesh) -> Mesh:
+    """All devices as a trained state is read onto them: as much of `fsdp` as divides them."""
+    return make(schema.Mesh(fsdp=math.gcd(wanted.fsdp, jax.device_count())))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

@@ -118,6 +118,26 @@ sys.exit(main.main(sys.argv[1:]))
 """
 
 
+# Evaluates a run, and says what part of its largest weight a device held.
+LOOK = """
+import sys
+from pathlib import Path
+from dsnjax import evaluate, mesh
+from dsnjax.workdir import Workdir
+mesh.LARGE = 64
+restore = Workdir.restore
+
+def restored(workdir, devices):
+    network, state = restore(workdir, devices)
+    weight = max(state.params.values(), key=lambda leaf: leaf.size)
+    print(weight.addressable_shards[0].data.size / weight.size)
+    return network, state
+
+Workdir.restore = restored
+evaluate.evaluate(Workdir(Path(sys.argv[1])))
+"""
+
+
 def on_devices(count, program, *words):
     """What a program prints that sees so many devices."""
     run = subprocess.run(
@@ -179,6 +199,10 @@ def test_a_run_whose_weights_lie_on_two_devices_is_the_run_of_one(trained, tmp_p
     )
     assert found["loss"] == pytest.approx(wanted["loss"], rel=1e-4)
     assert found["confusion"] == wanted["confusion"]
+    for count, share in ((2, 1 / 2), (3, 1)):
+        assert float(on_devices(count, LOOK, tmp_path / "run")) == share
+        looked = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+        assert looked["loss"] == pytest.approx(wanted["loss"], rel=1e-4)
 
 
 def test_a_batch_that_does_not_divide_is_refused():
