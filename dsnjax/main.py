@@ -77,7 +77,7 @@ def base(words: list[str]) -> dict:
     """
     given = {
         flags.path_of(word.partition("=")[0]): word.partition("=")[2] or following
-        for word, following in zip(words, [*words[1:], ""], strict=True)
+        for word, following in zip(words, [*words, ""][1:], strict=True)
         if word.startswith("--")
     }
     folder = run_folder(given.get("workdir"), given.get("config"))

@@ -119,6 +119,11 @@ def parsed(line):
     return flags.parse(Train, line.split(), main.base(line.split()))
 
 
+def test_train_without_a_word_is_the_default_config(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert parsed("") == Train()
+
+
 def test_init_from_is_another_name_of_init_model():
     found = parsed("--config dsn_plus --init-from runs/dsn --loss.centers fixed")
     assert found == parsed("--config dsn_plus --init.model runs/dsn --loss.centers fixed")
