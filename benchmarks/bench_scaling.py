@@ -1,23 +1,26 @@
 """Two CPU devices against one with the same global batch, and what eight GPUs should make of it.
 
 Everything but the times of the CPU is calculated: the bytes of the collectives are read from the
-step that XLA compiles for eight devices, the rest follows from them, --gpu-step-ms and
---link-gb-per-s (see docs/scale.md).
+step that XLA compiles for eight devices, with the gradient of a convolution that GPUs are given;
+the rest follows from them, --gpu-step-ms and --link-gb-per-s (see docs/scale.md).
 """
 
 import os
 import re
 import sys
+from functools import partial
+from unittest import mock
 
-# Read by jax once: eight devices on this machine, two of which are timed.
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
-os.environ["JAX_PLATFORMS"] = "cpu"
+if __name__ == "__main__":  # read by jax once: eight devices on this machine, two of them timed
+    os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+    os.environ["JAX_PLATFORMS"] = "cpu"
 
 import gates
 import jax
 import numpy as np
 
 from dsnjax import config, mesh, optim, settings, state
+from dsnjax.models import convolution
 from dsnjax.step import make_train_step
 
 STEPS = 1000  # of the run; no matter for what a step costs
@@ -67,12 +70,14 @@ class Steps:
         self.batch = mesh.spread(drawn(run.data, categories), self.devices)
 
     def compiled(self) -> str:
-        """HLO of the step."""
+        """HLO of the step, with the convolutions of a GPU: a CPU's gather what they read."""
         shapes = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding),
             self.batch,
         )
-        return self.step.lower(self.like, shapes).compile().as_text()
+        of_gpus = partial(convolution._to_kernel, groups=1)
+        with mock.patch.object(convolution, "_to_kernel_by_patches", of_gpus):
+            return self.step.lower(self.like, shapes).compile().as_text()
 
     def timed(self, steps: int):
         """A rival for gates.take_turns."""
