@@ -31,7 +31,7 @@ def parse(
     """
     merged = dict(values or {})
     known = dict(settings.fields(schema))
-    words, loose, names = list(argv), [], {}
+    words, loose, names, lists = list(argv), [], {}, {}
     while words:
         word = words.pop(0)
         if not word.startswith("--"):
@@ -45,6 +45,8 @@ def parse(
         if path in known:
             if not equals or known[path].annotation is not bool:
                 value = _take(flag, known[path], [value] if equals else words)
+            if isinstance(value, list):  # given again, a list goes on
+                value = lists[path] = [*lists.get(path, ()), *value]
             settings.put(merged, path, value)
         elif positive in known and known[positive].annotation is bool:
             settings.put(merged, positive, False)

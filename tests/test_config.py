@@ -33,6 +33,12 @@ def test_a_list_may_follow_an_equals_sign():
     assert flags.parse(Config, ["--data.levels=time"], {}).data.levels == ("time",)
 
 
+def test_a_list_that_is_given_again_goes_on():
+    argv = ["--run.track", "wandb", "--seed", "1", "--seed", "2", "--run.track=tensorboard"]
+    found = flags.parse(Config, argv)
+    assert (found.run.track, found.seed) == (("wandb", "tensorboard"), 2)
+
+
 def test_none_takes_a_value_back():
     assert (
         flags.parse(Config, ["--data.store", "none"], {"data": {"store": "S"}}).data.store is None
