@@ -160,7 +160,7 @@ def same_run(file: Path, config: Config) -> None:
     if not file.is_file():
         return
     there = check(Config, load(str(file)), str(file))
-    one, other = (_flat(each.model_dump(exclude={"mesh"})) for each in (there, config))
+    one, other = (flat(each.model_dump(exclude={"mesh"})) for each in (there, config))
     for path in one:
         if one[path] != other[path]:
             raise UserError(
@@ -171,10 +171,10 @@ def same_run(file: Path, config: Config) -> None:
 
 def command(config: Config) -> str:
     """The words that train what a config holds: those beside the preset that is nearest to it."""
-    wanted = _flat(config.model_dump(exclude={"mesh"}))
+    wanted = flat(config.model_dump(exclude={"mesh"}))
     own: dict[str, dict[str, Any]] = {}
     for file in sorted(presets.folder().glob("*.yaml")):
-        there = _flat(check(Config, load(file.stem)).model_dump(exclude={"mesh"}))
+        there = flat(check(Config, load(file.stem)).model_dump(exclude={"mesh"}))
         own[file.stem] = {path: value for path, value in wanted.items() if there[path] != value}
     preset = min(own, key=lambda name: len(own[name]))
     words = [
@@ -192,13 +192,13 @@ def _flag(path: str, value: Any) -> str:
     return f"{option(path)} {'none' if given is None else given}"
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values by their dotted names."""
-    flat = {}
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values by their dotted names, sections opened."""
+    opened = {}
     for name, value in values.items():
         nested = isinstance(value, dict)
-        flat |= _flat(value, f"{prefix}{name}.") if nested else {prefix + name: value}
-    return flat
+        opened |= flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
+    return opened
 
 
 def put(values: dict[str, Any], path: str, value: Any) -> None:

@@ -33,7 +33,7 @@ class Sweep(Section):
     base: str = "dsn_small"
     """A preset or a YAML file that every run starts from."""
     set: dict[str, Any] = Field(default_factory=dict)
-    """Values that every run has, by dotted name: `run.epochs: 2`."""
+    """Values that every run has, by dotted name or in sections: `run.epochs: 2`."""
     grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
     """Values to be combined, every one with every other."""
     runs: list[dict[str, Any]] = Field(default_factory=list)
@@ -62,7 +62,10 @@ def plan(file: str, common: dict[str, Any], base: str | None = None) -> list[Run
             a common value for what the runs differ in; two runs that are the same.
     """
     sweep = settings.check(Sweep, settings.load(find(file)))
-    values = settings.load(base or sweep.base)
+    base = base or sweep.base
+    values = settings.load(base)
+    settings.check(schema.Config, values, f"base {base}")  # as it is, not only under overrides
+    every, common = settings.flat(sweep.set), settings.flat(common)
     changes = list(_overrides(sweep))
     short = shortest({path for overrides in changes for path in overrides})
     runs: dict[str, Run] = {}
@@ -71,9 +74,10 @@ def plan(file: str, common: dict[str, Any], base: str | None = None) -> list[Run
             raise UserError(
                 f"--config {file}: its runs differ in {twice[0]}; do not set it as well"
             )
-        merged = dict(values)
-        for path, value in (sweep.set | overrides | common).items():
-            settings.put(merged, path, value)
+        merged, given = dict(values), every | overrides | common
+        # `data: 5` last, where it is refused; before `data.length: 9` it would be lost.
+        for path in sorted(given, key=lambda path: -path.count(".")):
+            settings.put(merged, path, given[path])
         name = named({short[path]: value for path, value in overrides.items()}) or "base"
         if name in runs:
             raise UserError(f"--config {file}: two of its runs change the same: {name}")
@@ -122,7 +126,7 @@ def named(changes: dict[str, Any]) -> str:
 def _overrides(sweep: Sweep) -> Iterator[dict[str, Any]]:
     combined = itertools.product(*sweep.grid.values())
     for values, own in itertools.product(combined, sweep.runs or [{}]):
-        yield dict(zip(sweep.grid, values, strict=True)) | own
+        yield settings.flat(dict(zip(sweep.grid, values, strict=True))) | settings.flat(own)
 
 
 def execute(runs: Sequence[Run], folder: Path, jobs: int, engine: str) -> dict[str, str]:

@@ -81,6 +81,18 @@ def test_what_the_runs_differ_in_is_not_set_as_well(tmp_path):
         sweep.plan(written(tmp_path, runs=[{"seed": 1}]), {"seed": 2})
 
 
+def test_a_section_sets_the_values_it_names_and_no_others(tmp_path):
+    grid = {"data.noise": [{"filter": "none"}, {"filter": "train"}]}
+    file = written(tmp_path, base="dsn_small", grid=grid, set={"data": {"length": 48}})
+    with pytest.raises(UserError, match=r"differ in data\.noise\.filter; do not set it as well"):
+        sweep.plan(file, sweep.assigned(["data.noise={filter: all}"]))
+    runs = sweep.plan(file, sweep.assigned(["data.noise={low: 0.1}"]))
+    assert [run.name for run in runs] == ["filter=none", "filter=train"]
+    wanted = {"data.length": 48, "data.noise.low": 0.1, "data.noise.filter": "train"}
+    (run,) = sweep.plan(written(tmp_path, base="dsn_small", set=wanted), {})
+    assert runs[1].config == run.config
+
+
 @pytest.mark.parametrize("word", ["run.epochs", "run.epochs=["])
 def test_a_value_of_another_form_is_answered_with_an_example(word):
     with pytest.raises(UserError, match=r"want a name and a value, such as run\.epochs=5"):
@@ -93,11 +105,20 @@ def test_a_value_of_another_form_is_answered_with_an_example(word):
         ({"grdi": {}}, "grdi: no such setting; nearest is grid"),
         ({"grid": {"optim.learning_rat": [1]}}, "nearest is optim.learning_rate"),
         ({"grid": {"run.epochs": [0]}}, "run.epochs: got 0"),
+        ({"set": {"data": None}, "grid": {"data.length": [9]}}, "data: got None"),
+        ({"set": {"data.length": 9, "data": 5}}, "data: got 5"),
     ],
 )
 def test_a_typo_is_answered_before_anything_runs(tmp_path, values, message):
     with pytest.raises(UserError, match=message):
         sweep.plan(written(tmp_path, **values), {})
+
+
+def test_a_base_that_is_none_is_answered_though_every_run_sets_what_it_lacks(tmp_path):
+    base = tmp_path / "mine.yaml"
+    base.write_text("data:\n")
+    with pytest.raises(UserError, match=r"base .*mine\.yaml: data: got None"):
+        sweep.plan(written(tmp_path, set={"data.length": 9}), {}, str(base))
 
 
 def test_an_unknown_sweep_is_answered_with_the_nearest():
