@@ -223,11 +223,13 @@ def on_ray(commands: dict[str, list[str]]) -> dict[str, tuple[int, str]]:
 
 
 def rows(runs: Sequence[Run], folder: Path, failed: dict[str, str]) -> list[dict[str, Any]]:
-    """The table: each run's overrides and figures, the best MAP@3 first, failed ones last."""
+    """The table: each run's overrides and figures, the best MAP@3 first, unfinished ones last."""
     changed = list(dict.fromkeys(path for run in runs for path in run.overrides))
     table = []
     for run in runs:
-        found = measured.figures(folder / run.name)
+        workdir = folder / run.name
+        # A run that failed may have been evaluated before its end.
+        found = measured.figures(workdir) if measured.finished(workdir) else {}
         table.append(
             {"run": run.name}
             | {path: run.overrides.get(path) for path in changed}

@@ -168,9 +168,9 @@ def test_runs_of_other_values_are_not_taken_for_those_of_the_sweep(tmp_path, tin
 
 def test_the_table_has_the_best_run_first_and_the_failed_last(tmp_path):
     runs = sweep.plan(written(tmp_path, runs=[{"seed": seed} for seed in range(3)]), {})
-    for seed, map3 in ((0, 0.5), (2, 0.75)):
+    for seed, map3, left in ((0, 0.5, 0), (1, 0.9, 3), (2, 0.75, 0)):
         (tmp_path / f"seed={seed}").mkdir()
-        figures = f'{{"map3": {map3}, "accuracy": 0.5, "loss": 1.0}}'
+        figures = f'{{"map3": {map3}, "accuracy": 0.5, "loss": 1.0, "steps_left": {left}}}'
         (tmp_path / f"seed={seed}" / "evaluation.json").write_text(figures)
     sweep.write(runs, tmp_path, {"seed=1": "no disk"})
     lines = (tmp_path / "sweep.csv").read_text().splitlines()
