@@ -6,8 +6,6 @@ is lost; they go on from the last checkpoint.
 
 import json
 import os
-import signal
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +32,6 @@ def train(config: schema.Config, workdir: Workdir, workers: int) -> dict[str, An
         Interrupted: the workers were lost too often, or it was stopped.
     """
     ray = engines.cluster()
-    if threading.current_thread() is threading.main_thread():
-        # A launcher's signal is as Ctrl-C, which Ray Train answers by ending the workers.
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
     from ray.train.v2.jax import JaxConfig, JaxTrainer
 
@@ -68,7 +63,7 @@ def train(config: schema.Config, workdir: Workdir, workers: int) -> dict[str, An
     except (TrainingFailedError, ray.exceptions.RayActorError) as error:
         what = " ".join(str(error).split())[-200:]
         raise Interrupted(f"Ray's workers were lost: {what}; the same command goes on") from error
-    except SystemExit as stopped:  # what Ray Train's answer ends in
+    except SystemExit as stopped:  # what Ray Train's answer to Ctrl-C, and SIGTERM, ends in
         text = "stopped; the same command goes on from the last checkpoint"
         raise Interrupted(text) from stopped
     if "kind" in told:

@@ -90,6 +90,8 @@ def ray(convert: Convert, ranges: Sequence[Range], jobs: int) -> Results:
 def cluster() -> Any:
     """Ray, joined to the cluster that RAY_ADDRESS names or to one of this machine's own.
 
+    From then on SIGTERM is as Ctrl-C is; Ray's own answer to it would end us with nothing said.
+
     Raises:
         UserError: Ray is not installed.
     """
@@ -100,8 +102,19 @@ def cluster() -> Any:
     if not ray.is_initialized():
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no network unless asked
         alone = {} if "RAY_ADDRESS" in os.environ else ALONE
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, **alone)
+        try:
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **alone)
+        except SystemExit as stopped:  # Ray's own answer to SIGTERM, while it starts
+            raise KeyboardInterrupt from stopped
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _as_ctrl_c)
     return ray
+
+
+def _as_ctrl_c(number: int, frame: Any) -> None:
+    """Answers a launcher's signal as Ctrl-C, to which Ray Train has an answer of its own."""
+    answer = signal.getsignal(signal.SIGINT)  # none where a script began us in the background
+    (answer if callable(answer) else signal.default_int_handler)(number, frame)
 
 
 def _begin_worker() -> None:
