@@ -425,18 +425,17 @@ class Sweep(Section):
     """A preset or YAML file to start from instead of the file's own, such as dsn_plus."""
     set: tuple[str, ...] = ()
     """Values that every run has: run.epochs=5 data.noise.filter=all."""
-    jobs: Count = 1
-    """Runs at a time."""
+    jobs: Count | None = None
+    """Runs at a time; by default one, with Ray as many as its cluster has room for."""
     engine: Literal["local", "ray"] = "local"
-    """Who trains: processes of this machine, or a Ray cluster that sees the same folders."""
+    """Who trains: processes of this machine, or a Ray cluster that sees the same folders, each run
+    with a GPU of its own where there are any."""
 
     def execute(self) -> None:
         from rich.console import Console
 
         from dsnjax import sweep
 
-        if self.engine == "ray" and "jobs" in self.model_fields_set:
-            raise UserError("sweep: --jobs goes with --engine local; Ray fills its cluster")
         common = sweep.assigned(self.set)
         if self.store:
             common["data.store"] = str(self.store.absolute())

@@ -3,11 +3,13 @@
 import itertools
 import json
 import re
+import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -129,10 +131,14 @@ def _overrides(sweep: Sweep) -> Iterator[dict[str, Any]]:
         yield settings.flat(dict(zip(sweep.grid, values, strict=True))) | settings.flat(own)
 
 
-def execute(runs: Sequence[Run], folder: Path, jobs: int, engine: str) -> dict[str, str]:
+def execute(runs: Sequence[Run], folder: Path, jobs: int | None, engine: str) -> dict[str, str]:
     """Trains what is not finished; a run that fails loses no other.
 
     Each run is a process of its own: `dsnjax train` with a work directory below `folder`.
+
+    Args:
+        jobs: runs at a time; None is one, or with Ray as many as its cluster has room for.
+        engine: `local`, or `ray`.
 
     Returns:
         why each failed run failed, by its name.
@@ -146,8 +152,13 @@ def execute(runs: Sequence[Run], folder: Path, jobs: int, engine: str) -> dict[s
     waiting = [run for run in runs if not measured.finished(folder / run.name)]
     for store in {store for run in waiting if (store := run.config.data.store)}:
         read_manifest(store)
+    if not waiting:
+        return {}
     commands = {run.name: command(run, folder) for run in waiting}
-    codes = on_ray(commands) if engine == "ray" else here(commands, jobs)
+    if engine == "ray":
+        codes = on_ray(commands, jobs or len(commands))
+    else:
+        codes = here(commands, jobs or 1)
     if any(code == STOPPED for code, _ in codes.values()):
         raise Interrupted(f"{folder}: stopped, finished runs are kept; the same command goes on")
     return {name: said for name, (code, said) in codes.items() if code}
@@ -167,8 +178,15 @@ def command(run: Run, folder: Path) -> list[str]:
 
 
 def train(words: Sequence[str]) -> tuple[int, str]:
-    """Runs a command to its end: its exit code and the last line it said."""
-    return _ended(_started(words))
+    """Runs a command to its end: its exit code and the last line it said; cancelled, it stops it."""
+    # It may be ignored: workers inherit that from a driver that a script began in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    process = _started(words)
+    try:
+        return _ended(process)
+    except KeyboardInterrupt:  # what Ray cancels a task by
+        process.terminate()
+        return _ended(process)
 
 
 def _started(words: Sequence[str]) -> subprocess.Popen:
@@ -184,18 +202,60 @@ def _started(words: Sequence[str]) -> subprocess.Popen:
 
 
 def _ended(process: subprocess.Popen) -> tuple[int, str]:
-    said = process.communicate()[0].strip().splitlines()
-    return process.returncode, said[-1].removeprefix("dsnjax: ") if said else ""
+    while True:  # Ray's interrupt is no signal: one call that waits for the end would not hear it
+        with suppress(subprocess.TimeoutExpired):
+            said = process.communicate(timeout=1)[0].strip().splitlines()
+            return process.returncode, said[-1].removeprefix("dsnjax: ") if said else ""
 
 
 def here(commands: dict[str, list[str]], jobs: int) -> dict[str, tuple[int, str]]:
-    """Runs commands, `jobs` at a time, in threads that only wait; stopped, it stops them."""
+    """Runs commands as processes of this machine, `jobs` at a time; stopped, it stops them."""
     started: list[subprocess.Popen] = []
 
     def run(words: Sequence[str]) -> tuple[int, str]:
         started.append(process := _started(words))
         return _ended(process)
 
+    def stop() -> None:
+        for process in started:
+            if process.poll() is None:
+                process.terminate()
+
+    return _side_by_side(commands, jobs, run, stop)
+
+
+def on_ray(commands: dict[str, list[str]], jobs: int) -> dict[str, tuple[int, str]]:
+    """Runs commands as tasks of a Ray cluster, whose machines see the same folders.
+
+    A task has a GPU of its own, or one processor where the cluster has no GPU. One whose worker is
+    lost is begun again, three times as Ray does, and then has failed.
+    """
+    ray = engines.cluster()
+    gpus = 1 if ray.cluster_resources().get("GPU") else 0
+    task = ray.remote(train).options(num_gpus=gpus)
+    started: list[Any] = []
+
+    def run(words: Sequence[str]) -> tuple[int, str]:
+        started.append(result := task.remote(words))
+        try:
+            return ray.get(result)
+        except ray.exceptions.RayError as error:
+            return 1, f"Ray: {' '.join(str(error).split())[-200:]}"
+
+    def stop() -> None:
+        for result in started:
+            ray.cancel(result)
+
+    return _side_by_side(commands, jobs, run, stop)
+
+
+def _side_by_side(
+    commands: dict[str, list[str]],
+    jobs: int,
+    run: Callable[[Sequence[str]], tuple[int, str]],
+    stop: Callable[[], None],
+) -> dict[str, tuple[int, str]]:
+    """What `run` gives for each command, in threads that only wait; `stop` ends those that run."""
     codes: dict[str, tuple[int, str]] = {}
     pool = ThreadPoolExecutor(jobs)
     with tracking.bar("runs", len(commands)) as bar:
@@ -206,20 +266,9 @@ def here(commands: dict[str, list[str]], jobs: int) -> dict[str, tuple[int, str]
                 bar.advance()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in started:
-                if process.poll() is None:
-                    process.terminate()
+            stop()
             pool.shutdown(wait=True)
     return codes
-
-
-def on_ray(commands: dict[str, list[str]]) -> dict[str, tuple[int, str]]:
-    """Runs commands as tasks of a Ray cluster, whose machines see the same folders."""
-    ray = engines.cluster()
-    task = ray.remote(train)
-    return dict(
-        zip(commands, ray.get([task.remote(one) for one in commands.values()]), strict=True)
-    )
 
 
 def rows(runs: Sequence[Run], folder: Path, failed: dict[str, str]) -> list[dict[str, Any]]:

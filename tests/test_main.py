@@ -68,11 +68,6 @@ def test_help_names_every_config_that_ships(capsys, command, folder):
         (["predict", "--submission", "s", "--top", "5"], 2, "--top does not go with --submission"),
         (["prepare", "x", "--store", "S", "--verify"], 2, "--verify reads a store, and does noth"),
         (["report", "--workdir", "a", "b", "--figure", "f"], 2, "--figure is one file of one sto"),
-        (
-            ["sweep", "--config", "alpha", "--workdir", "W", "--engine", "ray", "--jobs", "2"],
-            2,
-            "--jobs goes with --engine local",
-        ),
         (["draw", "nowhere", "--dest", "D"], 2, "nowhere: No such file or directory; give a file"),
         (["evaluate", "--workdir", "nowhere"], 4, "nowhere: no run here"),
         (["train", "--data.store", "nowhere", "--workdir", "W"], 2, "nowhere: no store here"),

@@ -1,12 +1,16 @@
+import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from dsnjax import presets, settings, sweep
+from dsnjax import main, presets, settings, sweep
+from dsnjax.data import engines
 from dsnjax.errors import Interrupted, UserError
 
+ROOT = Path(__file__).parents[1]
 SWEEPS = sorted((presets.folder() / "sweeps").glob("*.yaml"))
 SAYS = "import sys; print(sys.argv[1]); sys.exit(int(sys.argv[2]))"
 
@@ -179,19 +183,74 @@ def test_the_table_has_the_best_run_first_and_the_failed_last(tmp_path):
     assert (tmp_path / "sweep.svg").read_text().startswith("<svg")
 
 
+# A run that stops its sweep, and saves when it is told to stop.
+STOPS = """
+import os, signal, sys
+signal.signal(signal.SIGTERM, lambda *_: (open(sys.argv[1], "w").write("saved"), sys.exit(75)))
+os.kill(int(sys.argv[2]), signal.SIGTERM)
+while True:
+    signal.pause()
+"""
+
+
+def stops(file: Path) -> list[str]:
+    return [sys.executable, "-c", STOPS, str(file), str(os.getpid())]
+
+
+@pytest.mark.fault
+def test_a_launchers_signal_reaches_the_runs_which_save(tmp_path):
+    with main.terminable(), pytest.raises(KeyboardInterrupt):
+        sweep.here({"stops": stops(tmp_path / "file")}, 1)
+    assert (tmp_path / "file").read_text() == "saved"
+
+
+@pytest.fixture(scope="module")
+def ray():
+    """A cluster of this machine, with one processor and what is said to be one GPU."""
+    ray = pytest.importorskip("ray", reason="Ray is an extra")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))  # for the workers
+        patch.setenv("RAY_AUTH_MODE", "disabled")  # or it writes a token to the home folder
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_TASK_MAX_RETRIES", "1")  # each of which starts a process
+        patch.delenv("RAY_ADDRESS", raising=False)
+        ray.init(num_cpus=4, num_gpus=1, log_to_driver=False, logging_level=40, **engines.ALONE)
+        yield ray
+        ray.shutdown()
+
+
 @pytest.mark.slow
+@pytest.mark.fault
+@pytest.mark.usefixtures("ray")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")  # of its own defaults
 @pytest.mark.filterwarnings(
     "ignore:Exception ignored in.*_at_fork:pytest.PytestUnraisableExceptionWarning"
 )
-def test_ray_runs_commands_and_tells_how_each_ended(monkeypatch):
-    ray = pytest.importorskip("ray", reason="Ray is an extra")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # for the workers
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # or it writes a token to the home folder
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    say = [sys.executable, "-c", SAYS]
-    commands = {"well": [*say, "done", "0"], "bad": [*say, "dsnjax: no store", "3"]}
-    try:
-        assert sweep.on_ray(commands) == {"well": (0, "done"), "bad": (3, "no store")}
-    finally:
-        ray.shutdown()
+class TestOnRay:
+    def test_a_lost_worker_loses_no_other_run(self):
+        lost = "import os; os.kill(os.getppid(), 9)"
+        commands = {
+            "lost": [sys.executable, "-c", lost],
+            "well": [sys.executable, "-c", SAYS, "done", "0"],
+            "bad": [sys.executable, "-c", SAYS, "dsnjax: no store", "3"],
+        }
+        codes = sweep.on_ray(commands, 2)
+        code, said = codes.pop("lost")
+        assert code == 1
+        assert said.startswith("Ray: The worker died")
+        assert codes == {"well": (0, "done"), "bad": (3, "no store")}
+
+    def test_each_run_has_a_gpu_of_its_own(self):
+        say = [sys.executable, "-c", "import os; print(os.environ.get('CUDA_VISIBLE_DEVICES'))"]
+        assert sweep.on_ray({"a": say, "b": say}, 2) == {"a": (0, "0"), "b": (0, "0")}
+
+    def test_a_launchers_signal_reaches_the_runs_which_save(self, tmp_path):
+        """Also where Ctrl-C is ignored, as in what a script begins in the background."""
+        waits = [sys.executable, "-c", SAYS, "done", "0"]  # for the GPU
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            with main.terminable(), pytest.raises(KeyboardInterrupt):
+                sweep.on_ray({"stops": stops(tmp_path / "file"), "waits": waits}, 2)
+        finally:
+            signal.signal(signal.SIGINT, before)
+        assert (tmp_path / "file").read_text() == "saved"
