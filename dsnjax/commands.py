@@ -418,7 +418,8 @@ class Sweep(Section):
     config: str
     """A sweep (ablation, alpha, batch_size, image_size, learning_rate) or a YAML file like one."""
     workdir: Path
-    """Folder of the work directories, one a run, and of sweep.csv, sweep.json and sweep.svg."""
+    """Folder of the work directories, one a run, and of sweep.csv, sweep.json and two figures:
+    sweep.svg (against steps) and estimates.svg (against what the runs differ in)."""
     store: Path | None = None
     """The drawings of every run; by default those of the file."""
     base: str | None = None

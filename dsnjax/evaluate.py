@@ -22,7 +22,7 @@ from dsnjax.stop import Stop
 from dsnjax.workdir import Workdir
 
 Step = Callable[..., tuple[dict[str, jax.Array], dict[str, jax.Array]]]
-PREDICTIONS = "predictions.npz"
+PREDICTIONS = measured.PREDICTIONS
 
 
 def make_eval_step(network: Network, devices: Mesh) -> Step:

@@ -1,4 +1,4 @@
-"""One base config and many overrides in, a work directory for each, one table and a figure out."""
+"""One base config and many overrides in, a work directory for each, a table and two figures out."""
 
 import itertools
 import json
@@ -14,17 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import yaml
 from pydantic import Field
 from rich.table import Table
 
 from dsnjax import config as schema
-from dsnjax import measured, presets, settings, tracking
+from dsnjax import measured, metrics, presets, settings, tracking
 from dsnjax.config import Section
 from dsnjax.data import engines, files
 from dsnjax.data.store import read_manifest
 from dsnjax.errors import Interrupted, UserError
-from dsnjax.report import curves, figures, page
+from dsnjax.report import curves, figures, page, statistics
 
 STOPPED = Interrupted.exit_code
 
@@ -178,13 +179,13 @@ def command(run: Run, folder: Path) -> list[str]:
 
 
 def train(words: Sequence[str]) -> tuple[int, str]:
-    """Runs a command to its end: its exit code and the last line it said; cancelled, it stops it."""
+    """Runs a command to its end: its exit code and the last line it said; Ctrl-C stops it."""
     # It may be ignored: workers inherit that from a driver that a script began in the background.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     process = _started(words)
     try:
         return _ended(process)
-    except KeyboardInterrupt:  # what Ray cancels a task by
+    except KeyboardInterrupt:  # by which Ray cancels a task
         process.terminate()
         return _ended(process)
 
@@ -294,12 +295,63 @@ def figure(runs: Sequence[Run], folder: Path) -> str:
     return figures.alone(curves.chart([one for one in told if one[1]]))
 
 
+def estimates(runs: Sequence[Run], folder: Path) -> str:
+    """MAP@3 and accuracy of each finished run with 95 % intervals, as SVG text (Figures 8 and 12).
+
+    They stand against the first setting that is another number in each run; where there is none,
+    MAP@3 stands in a row for each run. Nothing where no run has ended.
+    """
+    ended = [run for run in runs if measured.finished(folder / run.name)]
+    said = [(run, measured.answers(folder / run.name)) for run in ended]
+    ranks = {run.name: answers["rank"] for run, answers in said if answers}
+    if not ranks:
+        return ""
+    panels = {
+        "MAP@3": [statistics.estimate(metrics.reciprocal(rank)) for rank in ranks.values()],
+        "accuracy": [statistics.estimate((rank == 0).astype(float)) for rank in ranks.values()],
+    }
+    path, numbers = swept([run for run in runs if run.name in ranks])
+    if not path:
+        title = "MAP@3 with 95 % intervals"
+        return figures.alone(figures.points(list(ranks), panels["MAP@3"], title, "MAP@3"))
+    return figures.alone(_against(path, np.array(numbers, float), panels))
+
+
+def swept(runs: Sequence[Run]) -> tuple[str, list[float]]:
+    """The first setting that is another number in each run, and these; "" where there is none."""
+    values = [settings.flat(run.config.model_dump()) for run in runs]
+    for path in runs[0].overrides:
+        found = [one[path] for one in values]
+        if {type(one) for one in found} <= {int, float} and len(set(found)) == len(found):
+            return path, found
+    return "", []
+
+
+def _against(path: str, x: np.ndarray, panels: dict[str, list[statistics.Estimate]]) -> str:
+    order = np.argsort(x)
+    with figures.chart(4.8, 3.8, nrows=len(panels), sharex=True) as (figure, grid):
+        for axes, (label, found) in zip(grid, panels.items(), strict=True):
+            value, low, high = np.array([(one.value, one.low, one.high) for one in found]).T
+            axes.plot(x[order], value[order], marker="o", markersize=4, color=figures.SERIES[0])
+            axes.vlines(x, low, high, color=figures.SERIES[0])
+            axes.set_ylabel(label)
+        least = np.min(np.abs(x[x != 0]), initial=np.inf)
+        if np.ptp(x) >= 10 * least:  # such as learning rates; 0 has its place too
+            axes.set_xscale("symlog", linthresh=least)
+        axes.set_xticks(x, [f"{one:g}" for one in x])
+        axes.minorticks_off()
+        axes.set_xlabel(path)
+        return figures.text(figure, f"MAP@3 and accuracy by {path}, with 95 % intervals")
+
+
 def write(runs: Sequence[Run], folder: Path, failed: dict[str, str]) -> Table:
-    """Writes sweep.csv, sweep.json and sweep.svg; returns the table for a terminal."""
+    """Writes sweep.csv, sweep.json, sweep.svg, estimates.svg; returns the table for a terminal."""
     table = rows(runs, folder, failed)
     page.table(folder / "sweep.csv", table)
     files.write(folder / "sweep.json", (json.dumps(table, indent=1) + "\n").encode())
     files.write(folder / "sweep.svg", figure(runs, folder).encode())
+    if points := estimates(runs, folder):
+        files.write(folder / "estimates.svg", points.encode())
     shown = Table("run", "MAP@3", "accuracy", "loss")
     for row in table:
         figures = (row["map3"], row["accuracy"], row["loss"])

@@ -3,6 +3,7 @@ import signal
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -181,6 +182,35 @@ def test_the_table_has_the_best_run_first_and_the_failed_last(tmp_path):
     assert [line.split(",")[0] for line in lines] == ["run", "seed=2", "seed=0", "seed=1"]
     assert lines[-1].endswith("no disk")
     assert (tmp_path / "sweep.svg").read_text().startswith("<svg")
+
+
+RATES = {"optim.learning_rate": [0.1, 0.001, 0.01]}
+
+
+@pytest.mark.parametrize(
+    ("grid", "shown"),
+    [
+        (RATES, [">optim.learning_rate<", ">0.001<", ">0.01<", ">0.1<", ">MAP@3<", ">accuracy<"]),
+        (RATES | {"seed": [1, 2]}, [">learning_rate=0.001,seed=2<", ">MAP@3<"]),
+        ({"model.fusion": ["tokens", "logits"]}, [">fusion=tokens<", ">fusion=logits<"]),
+    ],
+    ids=["number", "numbers", "words"],
+)
+def test_estimates_stand_against_the_number_that_is_swept_else_in_a_row_for_each(
+    tmp_path, grid, shown
+):
+    runs = sweep.plan(written(tmp_path, base="dsn_small", grid=grid), {})
+    for run in runs:
+        (tmp_path / run.name).mkdir()
+        (tmp_path / run.name / "evaluation.json").write_text('{"steps_left": 0}')
+        np.savez(tmp_path / run.name / "predictions.npz", rank=np.arange(5))
+    svg = sweep.estimates(runs, tmp_path)
+    assert [one for one in shown if one not in svg] == []
+
+
+def test_runs_without_an_end_have_no_estimates(tmp_path):
+    runs = sweep.plan(written(tmp_path, grid=RATES), {})
+    assert sweep.estimates(runs, tmp_path) == ""
 
 
 # A run that stops its sweep, and saves when it is told to stop.
