@@ -184,6 +184,40 @@ def test_the_table_has_the_best_run_first_and_the_failed_last(tmp_path):
     assert (tmp_path / "sweep.svg").read_text().startswith("<svg")
 
 
+@pytest.mark.slow
+@pytest.mark.fault
+def test_a_sweep_that_was_stopped_goes_on_and_is_not_trained_again(
+    tmp_path, tiny, capsys, monkeypatch
+):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # for the processes that train
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(tiny.model_dump(mode="json")))
+    file = written(tmp_path, base=str(tmp_path / "mine.yaml"), grid={"optim.learning_rate": [0.01]})
+    words = ["sweep", "--config", file, "--workdir", str(tmp_path / "w"), "--set", "run.epochs=1"]
+    real = sweep.command
+
+    def faulty(run, folder) -> list[str]:
+        program = [sys.executable, str(ROOT / "tests" / "faulty.py"), "term", "asked", "3"]
+        return program + real(run, folder)[3:]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep, "command", faulty)
+        assert main.main(words) == 75
+    said = capsys.readouterr().err
+    assert "learning_rate=0.01: stopped at step" in said
+    assert said.endswith("w: stopped, finished runs are kept; the same command goes on\n")
+    assert not (tmp_path / "w" / "sweep.csv").exists()
+
+    assert main.main(words) == 0
+    table = (tmp_path / "w" / "sweep.csv").read_text()
+    assert table.count("\n") == 2
+    assert (tmp_path / "w" / "sweep.svg").is_file()
+    assert (tmp_path / "w" / "estimates.svg").is_file()
+
+    monkeypatch.setattr(sweep, "command", pytest.fail)
+    assert main.main(words) == 0
+    assert (tmp_path / "w" / "sweep.csv").read_text() == table
+
+
 RATES = {"optim.learning_rate": [0.1, 0.001, 0.01]}
 
 
