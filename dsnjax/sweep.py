@@ -20,7 +20,7 @@ from pydantic import Field
 from rich.table import Table
 
 from dsnjax import config as schema
-from dsnjax import measured, metrics, presets, settings, tracking
+from dsnjax import measured, presets, settings, tracking
 from dsnjax.config import Section
 from dsnjax.data import engines, files
 from dsnjax.data.store import read_manifest
@@ -206,7 +206,9 @@ def _ended(process: subprocess.Popen) -> tuple[int, str]:
     while True:  # Ray's interrupt is no signal: one call that waits for the end would not hear it
         with suppress(subprocess.TimeoutExpired):
             said = process.communicate(timeout=1)[0].strip().splitlines()
-            return process.returncode, said[-1].removeprefix("dsnjax: ") if said else ""
+            if (code := process.returncode) < 0:  # by the kernel, where memory runs out
+                return code, f"killed by {signal.Signals(-code).name}"
+            return code, said[-1].removeprefix("dsnjax: ") if said else ""
 
 
 def here(commands: dict[str, list[str]], jobs: int) -> dict[str, tuple[int, str]]:
@@ -301,6 +303,8 @@ def estimates(runs: Sequence[Run], folder: Path) -> str:
     They stand against the first setting that is another number in each run; where there is none,
     MAP@3 stands in a row for each run. Nothing where no run has ended.
     """
+    from dsnjax import metrics  # loads jax
+
     ended = [run for run in runs if measured.finished(folder / run.name)]
     said = [(run, measured.answers(folder / run.name)) for run in ended]
     ranks = {run.name: answers["rank"] for run, answers in said if answers}

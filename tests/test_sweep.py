@@ -146,6 +146,12 @@ def test_a_run_that_fails_loses_no_other():
 FAILING = {"a": "0", "b": "3", "c": "0"}
 
 
+def test_a_run_that_is_killed_is_told_by_its_signal():
+    code = "import os; print('epoch 1', flush=True); os.kill(os.getpid(), 9)"
+    told = sweep.here({"a": [sys.executable, "-c", code]}, jobs=1)
+    assert told == {"a": (-9, "killed by SIGKILL")}
+
+
 def test_finished_runs_are_skipped_and_a_stop_is_told(tmp_path, monkeypatch):
     runs = sweep.plan(written(tmp_path, runs=[{"seed": 1}, {"seed": 2}]), {})
     (tmp_path / "seed=1").mkdir()
