@@ -97,8 +97,9 @@ class Checkpoints:
     def measure(self, step: int, map3: float) -> None:
         """Writes a step's MAP@3 on the validation split, as soon as it is saved."""
         self.check(wait=True)
-        if processes.first():
-            self._write(step, self._manifest(step) | {"map3": map3})
+        # Beside a manifest that cannot be read, one of a figure alone would look like a step.
+        if processes.first() and (manifest := self._manifest(step)):
+            self._write(step, manifest | {"map3": map3})
 
     def newest(self, like: TrainState) -> TrainState | None:
         """The newest step that verifies, or None in a folder without any.
@@ -177,7 +178,9 @@ class Checkpoints:
         about["bytes"] = sum(path.stat().st_size for path in files)
         about["seconds"] = round(time.perf_counter() - begun, 3)
         self._write(about["step"], about)
-        kept = {*self.steps()[-LATEST:], self.ranked()[0]}
+        # Steps beyond this one were damaged, or the run would not have gone on from before them.
+        ranked = [step for step in self.ranked() if step <= about["step"]]
+        kept = {*sorted(ranked)[-LATEST:], ranked[0]}
         for old in set(self.steps()) - kept:
             (self.folder / f"{old}.json").unlink()
         # Also what a killed run left behind half written.

@@ -117,6 +117,32 @@ def test_a_damaged_step_is_made_good_when_it_is_reached_again(folder):
 
 
 @pytest.mark.fault
+@pytest.mark.parametrize(("map3", "damaged"), [(0.5, [1000, 1100]), (None, [1000])])
+def test_a_run_that_went_on_from_before_damaged_steps_keeps_what_it_saves(tmp_path, map3, damaged):
+    with checkpoint.Checkpoints(tmp_path) as saved:
+        saved.save(state(400))
+        if map3:
+            saved.measure(400, map3)
+        for step in damaged:
+            saved.save(state(step))
+    for step in damaged:
+        next(path for path in (tmp_path / str(step)).rglob("*") if path.is_file()).unlink()
+    assert newest_step(tmp_path) == 400
+    with checkpoint.Checkpoints(tmp_path) as saved:
+        saved.save(state(500))
+    assert saved.steps() == [400, 500]
+    assert newest_step(tmp_path) == 500
+
+
+@pytest.mark.fault
+def test_a_step_whose_manifest_is_damaged_is_not_measured(folder):
+    (folder / "4.json").write_text("{")
+    with checkpoint.Checkpoints(folder) as saved:
+        saved.measure(4, 0.95)
+    assert (folder / "4.json").read_text() == "{"
+
+
+@pytest.mark.fault
 def test_a_folder_of_damaged_steps_is_refused(folder):
     for manifest in folder.glob("*.json"):
         manifest.write_text("{")
