@@ -24,6 +24,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from dsnjax import signals
 from dsnjax.errors import KINDS, Interrupted, Trouble, UserError, as_trouble
 
 Kind = TypeVar("Kind", bound=Trouble)
@@ -224,12 +225,17 @@ def _wait_for(address: str, seconds: int) -> int:
 
 @contextlib.contextmanager
 def _muted() -> Iterator[None]:
-    """The runtime explains a failed start on 50 lines; we do it on one, also where it aborts."""
+    """The runtime explains a failed start on 50 lines; we do it on one, also where it aborts.
+
+    A signal ends it at once: it waits without a look at Python's handlers.
+    """
     with tempfile.TemporaryFile() as nowhere, open(os.dup(2), "wb") as stderr:
         os.dup2(nowhere.fileno(), 2)
         _exit_75_when_aborted(stderr.fileno(), "not all processes came in time; start all again")
+        stopped = "stopped while waiting for the other processes; start all again"
         try:
-            yield
+            with signals.heard(lambda: _exit_75(stderr.fileno(), stopped)):
+                yield
         finally:
             os.dup2(stderr.fileno(), 2)
 
@@ -242,11 +248,15 @@ def _exit_75_when_aborted(stderr: int, why: str) -> None:
 
     @ctypes.CFUNCTYPE(None, ctypes.c_int)
     def aborted(number: int) -> None:
-        os.write(stderr, f"dsnjax: {why}\n".encode())
-        os._exit(Interrupted.exit_code)
+        _exit_75(stderr, why)
 
     _keep_alive.append(aborted)
     ctypes.CDLL(None).signal(int(signal.SIGABRT), aborted)
+
+
+def _exit_75(stderr: int, why: str) -> None:
+    os.write(stderr, f"dsnjax: {why}\n".encode())
+    os._exit(Interrupted.exit_code)
 
 
 def _tell(error: BaseException) -> int:

@@ -6,10 +6,7 @@ process at once, also while it compiles or saves.
 
 import contextlib
 import os
-import signal
-import socket
 import sys
-import threading
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -18,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from dsnjax import mesh, processes
+from dsnjax import mesh, processes, signals
 from dsnjax.errors import Interrupted
 
 Item = TypeVar("Item")
@@ -60,43 +57,18 @@ class Stop:
 
 @contextlib.contextmanager
 def watched() -> Iterator[Stop]:
-    """Looks after SIGTERM and Ctrl-C; elsewhere than in the main thread, where none comes, nothing.
-
-    A thread of its own hears of signals, since Python's handlers wait while XLA compiles.
-    """
+    """Looks after SIGTERM and Ctrl-C, where they come: see signals.heard."""
     stop = Stop()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    ear, mouth = socket.socketpair()
-    mouth.setblocking(False)
 
-    def listen() -> None:
-        while number := ear.recv(1):
-            if number[0] not in (signal.SIGTERM, signal.SIGINT):
-                continue
-            stop.signals += 1
-            if stop.signals > 1:
-                os._exit(Interrupted.exit_code)
-            print(
-                "dsnjax: stopping at the end of this step; once more ends at once",
-                file=sys.stderr,
-                flush=True,
-            )
+    def told() -> None:
+        stop.signals += 1
+        if stop.signals > 1:
+            os._exit(Interrupted.exit_code)
+        print(
+            "dsnjax: stopping at the end of this step; once more ends at once",
+            file=sys.stderr,
+            flush=True,
+        )
 
-    # A handler must be set, that signals reach the socket; what it does is the thread's.
-    before = {
-        number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)
-    }
-    old = signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
-    thread = threading.Thread(target=listen, name="stop", daemon=True)
-    thread.start()
-    try:
+    with signals.heard(told):
         yield stop
-    finally:
-        signal.set_wakeup_fd(old)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        mouth.close()
-        thread.join()
-        ear.close()

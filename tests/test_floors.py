@@ -54,6 +54,7 @@ FLOORS = {
     "dsnjax.writers": 1,
     "dsnjax.mesh": 1,
     "dsnjax.processes": 1,
+    "dsnjax.signals": 1,
     "dsnjax.stop": 1,
     "raster": 0,
 }

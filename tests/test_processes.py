@@ -2,6 +2,7 @@ import errno
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -281,6 +282,39 @@ def test_a_process_whose_others_do_not_come_ends_when_the_time_is_up(start, tmp_
     ((code, said),) = start(tmp_path / "run", [alone])
     assert (code, said.count("\n")) == (75, 1)
     assert "start all" in said
+
+
+# The runtime waits for the other processes, and does not come back to Python for long.
+WAITING = """
+import hashlib, sys
+from dsnjax import main, processes
+def initialize(*given, **named):
+    print("ready", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"a", b"b", 2**26)
+processes.jax.distributed.initialize = initialize
+with main.terminable(), processes.joined():
+    pass
+"""
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_process_that_waits_for_the_others_at_once(number):
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITING],
+        cwd=ROOT,
+        env=os.environ | named()[0],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdout is not None and running.stderr is not None
+        assert running.stdout.readline() == "ready\n"
+        running.send_signal(number)
+        assert running.wait() == 75
+        assert running.stderr.read() == (
+            "dsnjax: stopped while waiting for the other processes; start all again\n"
+        )
 
 
 @pytest.mark.multihost
