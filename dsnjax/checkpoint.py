@@ -157,12 +157,13 @@ class Checkpoints:
 
     def _load(self, step: int, like: TrainState) -> TrainState:
         """A step that verified."""
-        arrays = self._manifest(step)["arrays"]
-        for name, wanted in _shapes(like).items():
-            if (there := arrays.get(name, "absent")) != wanted:
-                flags = "--optim" if name.startswith("opt_state") else "--model"
+        there, wanted = self._manifest(step)["arrays"], _shapes(like)
+        for name in wanted | there:
+            found, asked = there.get(name, "absent"), wanted.get(name, "none")
+            if found != asked:
+                flags = "--optim" if name.startswith(("opt_state/", "ema/")) else "--model"
                 raise UserError(
-                    f"{self._place(step)}: {name} is {there} there, the config wants {wanted}; "
+                    f"{self._place(step)}: {name} is {found} there, the config wants {asked}; "
                     f"use the {flags} values it was trained with"
                 )
         return TrainState(**ocp.load(str(self._place(step)), _parts(like)))

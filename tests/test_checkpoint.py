@@ -1,3 +1,4 @@
+import errno
 import json
 
 import jax
@@ -209,12 +210,33 @@ def test_a_step_may_be_measured_after_it_was_saved(folder):
             lambda: TrainState(**{**vars(state(0)), "opt_state": ({"m": jnp.ones(1)},)}),
             r"opt_state/0/m is absent there, .* use the --optim values it was trained with",
         ),
+        (
+            lambda: TrainState(**{**vars(state(0)), "params": {}}),
+            r"head/kernel is float32\[3, 2\] there, the config wants none; use the --model values",
+        ),
+        (
+            lambda: TrainState(**{**vars(state(0)), "ema": ({"head": jnp.ones(1)}, {})}),
+            r"ema/0/head is absent there, the config wants float32\[1\]; use the --optim values",
+        ),
     ],
-    ids=["network", "optimizer"],
+    ids=["network", "optimizer", "smaller network", "averages"],
 )
 def test_a_state_of_another_shape_is_named_by_its_array_and_the_flag(folder, other, message):
     with pytest.raises(UserError, match=message):
         checkpoint.Checkpoints(folder).newest(jax.eval_shape(other))
+
+
+@pytest.mark.fault
+def test_a_last_save_that_failed_is_said_on_leaving(folder, monkeypatch):
+    def full(*given):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.Checkpoints, "_write", full)
+    with (
+        pytest.raises(Interrupted, match="the disk is full; step 4 is intact"),
+        checkpoint.Checkpoints(folder) as saved,
+    ):
+        saved.save(state(5))
 
 
 @pytest.mark.parametrize("small_disk", [256], indirect=True)
