@@ -27,8 +27,7 @@ class TensorBoard:
         """Opens them at `step`; what a killed run wrote beyond it is no longer shown."""
         with extra("tensorboard", "run.track=tensorboard"):
             from tensorboardX import SummaryWriter
-        purged = step + 1 if step else None
-        self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=purged)
+        self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
 
     def write(self, step: int, **values: Any) -> None:
         for name, value in values.items():
