@@ -1,5 +1,6 @@
 """The launch specs of docs/launch: whole, and running a command that dsnjax knows."""
 
+import os
 import re
 import shlex
 import shutil
@@ -71,5 +72,29 @@ def test_a_pod_is_told_where_it_stands():
 def test_what_another_try_cannot_mend_is_not_tried_again():
     (rule,) = worker()[0]["podFailurePolicy"]["rules"]
     assert rule["onExitCodes"]["values"] == [2, 3, 4]
-    assert spec("skypilot.yaml")["resources"]["job_recovery"]["recover_on_exit_codes"] == [75]
-    assert '[ "$code" = 75 ]' in scripts()["slurm.sh"]
+    assert spec("skypilot.yaml")["resources"]["job_recovery"] == {"recover_on_exit_codes": [75]}
+
+
+# What a script ends with where dsnjax did so, and whether SLURM is asked to start it again.
+@pytest.mark.parametrize(
+    ("code", "again"),
+    [(0, False), (1, False), (2, False), (3, False), (4, False), (75, True), (137, True)],
+)
+def test_a_script_goes_on_after_a_stop_or_a_kill_and_leaves_mistakes_to_a_person(code, again):
+    if not shutil.which("bash"):
+        pytest.skip("no bash on this machine")
+    fakes = (
+        f'srun() {{ return {code}; }}; dsnjax() {{ return {code}; }}; scontrol() {{ echo "$@"; }}'
+    )
+    ended = {
+        name: subprocess.run(
+            ["bash", "-c", f"{fakes}\n{text}"],
+            env=os.environ | {"SLURM_JOB_ID": "7"},
+            capture_output=True,
+            text=True,
+        )
+        for name, text in scripts().items()
+    }
+    assert ended["slurm.sh"].returncode == code
+    assert ended["slurm.sh"].stdout == ("requeue 7\n" if again else "")
+    assert ended["skypilot.yaml"].returncode == (75 if again else code)

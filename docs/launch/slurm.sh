@@ -20,8 +20,10 @@ srun --kill-on-bad-exit=1 \
     dsnjax train --config dsn_plus --data.store "$STORE" --data.batch-size 4096 \
     --data.threads 8 --workdir "$WORKDIR"
 code=$?
-# 75: stopped or a machine was lost, and everything is saved; the same job goes on from there.
-if [ "$code" = 75 ]; then
-    scontrol requeue "$SLURM_JOB_ID"
-fi
+# 75: stopped or a process was lost; above 128: one was killed, as srun says it. The same job goes
+# on from the last checkpoint. 1 (a bug), 2, 3 and 4 would only fail again.
+case $code in
+0 | 1 | 2 | 3 | 4) ;;
+*) scontrol requeue "$SLURM_JOB_ID" ;;
+esac
 exit "$code"
