@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 # One process with eight devices says everything that the tests ask: {fact: value}.
 EIGHT = """
-import json, sys
+import json, re, sys
 from pathlib import Path
 import jax, numpy as np, optax
 from dsnjax import checkpoint, config, evaluate, mesh, settings, state, step
@@ -32,11 +32,12 @@ batch = {"image": rng.integers(0, 255, (16, 16, 16, 1), dtype=np.uint8),
 shapes = jax.eval_shape(lambda: state.initial(network, tx, 0))
 
 class On:
-    def __init__(self, count, fsdp):
+    def __init__(self, count, fsdp, parts=1):
         self.devices = mesh.make(config.Mesh(fsdp=fsdp), jax.devices()[:count])
         self.lies = mesh.by_size(self.devices, shapes)
         self.like = mesh.abstract(shapes, self.lies)
-        take = step.make_train_step(network, tx, config.Loss(), config.Optim(), 10)
+        optim = config.Optim(accumulate=parts)
+        take = step.make_train_step(network, tx, config.Loss(), optim, 10)
         self.step = jax.jit(take, out_shardings=(self.lies, mesh.replicated(self.devices)))
         self.look = evaluate.make_eval_step(network, self.devices)
 
@@ -63,21 +64,26 @@ def far(found, wanted):
     return float(max(np.abs(a - b).max() / max(np.abs(b).max(), least) for a, b in pairs))
 
 on = {name: On(*size) for name, size in {"one": (1, 1), "data": (8, 1), "both": (8, 4),
-                                         "two": (2, 2)}.items()}
-born = {name: on[name].born() for name in ("one", "data", "both")}
+                                         "two": (2, 2), "one in parts": (1, 1, 2),
+                                         "data in parts": (8, 1, 2)}.items()}
+born = {name: on[name].born() for name in on if name != "two"}
 stepped = {name: on[name].stepped(now) for name, now in born.items()}
 gradient = {name: jax.tree.map(lambda a, b: np.asarray(a) - np.asarray(b), born[name].params,
                                now.params) for name, (now, _) in stepped.items()}
 facts = {"axes": dict(on["both"].devices.shape)}
-for name in ("data", "both"):
-    (now, figures), (alone, wanted) = stepped[name], stepped["one"]
+for name, one in (("data", "one"), ("both", "one"), ("data in parts", "one in parts")):
+    (now, figures), (alone, wanted) = stepped[name], stepped[one]
     facts[name] = {
         "figures": far(figures, wanted),
         "statistics": far(now.statistics, alone.statistics),
-        "gradient": far(gradient[name], gradient["one"]),
+        "gradient": far(gradient[name], gradient[one]),
         "centers": far(now.centers.mean, alone.centers.mean),
-        "evaluated": far(on[name].looked(now), on["one"].looked(alone)),
+        "evaluated": far(on[name].looked(now), on[one].looked(alone)),
     }
+name = "data in parts"
+rows = mesh.spread(batch, on[name].devices)
+compiled = on[name].step.lower(born[name], rows).compile().as_text()
+facts["collectives"] = sorted(set(re.findall(r"all-\\w+|collective-\\w+", compiled)))
 now = stepped["both"][0]
 name = max(now.params, key=lambda name: now.params[name].size)
 weight = now.params[name]
@@ -163,10 +169,15 @@ def eight(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lies", ["data", "both"])
+@pytest.mark.parametrize("lies", ["data", "both", "data in parts"])
 @pytest.mark.parametrize("what", ["figures", "statistics", "gradient", "centers", "evaluated"])
 def test_eight_devices_take_the_step_of_one(eight, lies, what):
     assert eight[lies][what] < 1e-5
+
+
+@pytest.mark.slow
+def test_a_batch_in_parts_moves_no_drawing_to_another_device(eight):
+    assert eight["collectives"] == ["all-reduce"]
 
 
 @pytest.mark.slow
