@@ -1,10 +1,11 @@
 """dsnjax with a fault at a chosen moment: FAULT MOMENT COUNT WORDS...
 
-FAULT is kill (kill -9), term (SIGTERM), twice (two of them), stop (as if one had come just before)
-or none; MOMENT a method of which the COUNT-th call meets it: `next` (a batch is fetched; at the
-first one the step is compiled next), `asked` (between two steps), `_commit` (a checkpoint is being
-written), `_write` (all of it is written but its manifest), `between` (validation begins). A test
-runs this as a program, and so waits for nothing.
+FAULT is kill (kill -9), term (SIGTERM), int (Ctrl-C), twice (SIGTERM two times), stop (as if one
+had come just before) or none; MOMENT a method of which the COUNT-th call meets it: `next` (a batch
+is fetched; at the first one the step is compiled next), `asked` (between two steps), `_commit` (a
+checkpoint is being written), `_write` (all of it is written but its manifest), `between` (a split
+is looked at), `measure` (a validation has ended). A test runs this as a program, and so waits for
+nothing.
 """
 
 import os
@@ -13,13 +14,19 @@ import sys
 
 from dsnjax import checkpoint, main, stop, timing
 
-SIGNALS = {"kill": [signal.SIGKILL], "term": [signal.SIGTERM], "twice": [signal.SIGTERM] * 2}
+SIGNALS = {
+    "kill": [signal.SIGKILL],
+    "term": [signal.SIGTERM],
+    "int": [signal.SIGINT],
+    "twice": [signal.SIGTERM] * 2,
+}
 HOMES = {
     "next": timing.Clock,
     "asked": stop.Stop,
     "between": stop.Stop,
     "_commit": checkpoint.Checkpoints,
     "_write": checkpoint.Checkpoints,
+    "measure": checkpoint.Checkpoints,
 }
 
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import yaml
 
-from dsnjax import calibration, evaluate, train
+from dsnjax import calibration, evaluate, stop, train
 from dsnjax.data import batches
-from dsnjax.errors import CheckpointError, UserError
+from dsnjax.errors import CheckpointError, Interrupted, UserError
 from dsnjax.predict import Recognizer
 from dsnjax.workdir import Workdir
 
@@ -81,6 +81,21 @@ def test_another_split_leaves_the_figures_of_the_test_split(trained):
     before = (trained / "evaluation.json").read_text()
     assert evaluate.evaluate(Workdir(trained), split="valid")["split"] == "valid"
     assert (trained / "evaluation.json").read_text() == before
+
+
+@pytest.mark.parametrize("split", ["test", "valid"])  # the first of which is calibrated before
+def test_it_stops_before_the_next_batch_and_writes_nothing(trained, tmp_path, split):
+    shutil.copytree(trained, tmp_path / "run")
+    (tmp_path / "run" / "evaluation.json").unlink()
+    asked = stop.Stop()
+    asked.signals = 1
+
+    def step(*given, **named):
+        pytest.fail("a batch was looked at")
+
+    with pytest.raises(Interrupted, match="stopped while evaluating; what is trained lies in"):
+        evaluate.evaluate(Workdir(tmp_path / "run"), split=split, step=step, stop=asked)
+    assert not (tmp_path / "run" / "evaluation.json").exists()
 
 
 def test_a_run_without_a_checkpoint_is_refused(trained, tmp_path):

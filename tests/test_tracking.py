@@ -1,4 +1,9 @@
+import io
 import json
+import re
+from functools import partial
+
+from rich.console import Console
 
 from dsnjax import tracking
 
@@ -19,3 +24,16 @@ def test_a_bar_is_silent_where_there_is_no_terminal(capsys):
         bar.say("epoch 1")
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "epoch 1\n")
+
+
+def test_a_bar_on_a_terminal_shows_steps_time_left_and_figures_below_what_is_said(monkeypatch):
+    screen = io.StringIO()
+    terminal = partial(Console, file=screen, force_terminal=True, width=120)
+    monkeypatch.setattr(tracking, "Console", lambda stderr, quiet: terminal(quiet=quiet))
+    with tracking.bar("training", 9, 4) as bar:
+        bar.advance()
+        bar.note("loss 0.500")
+        bar.say("epoch 1")
+    said, *_, shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", screen.getvalue()).splitlines()
+    assert "epoch 1" in said
+    assert re.fullmatch(r"training .* 5/9 (-|\d)[-:\d]+ loss 0\.500 *", shown)

@@ -288,6 +288,13 @@ def test_steps_are_timed_and_validating_is_not(whole):
     )
 
 
+def test_the_bar_notes_rate_time_of_a_step_and_waiting_once_they_are_known():
+    line = {"loss": 0.25}
+    assert train.note(line) == "loss 0.250"
+    line |= {"drawings_per_second": 1234.5, "step_seconds": 0.20732, "data_wait": 0.046}
+    assert train.note(line) == "loss 0.250  1,234/s  0.207 s a step  5% waiting for data"
+
+
 def test_an_epoch_ends_where_its_last_drawing_is_seen():
     plan = Plan(drawings=100, batch_size=32, epochs=2)
     assert plan.steps == 7
@@ -295,13 +302,17 @@ def test_an_epoch_ends_where_its_last_drawing_is_seen():
 
 
 FAULTS = {
+    "kill next 1": None,
     "twice next 1": "stopping at the end of this step; once more ends at once",
-    "term next 1": "stopped at step 1 of",  # while the step is compiled
+    "int next 1": "stopped at step 1 of",  # while the step is compiled
     "kill asked 2": None,
     "kill _commit 1": None,
     "kill _write 1": None,
     "term _commit 1": "stopped at step",
+    "kill between 1": None,
+    "kill measure 1": None,
     "stop between 1": "stopped while validating",
+    "stop between 3": "stopped while evaluating",
 }
 
 
