@@ -92,7 +92,7 @@ def _named(environment: Mapping[str, str]) -> Cluster | None:
     if not 0 <= index < count:
         raise UserError(f"JAX_PROCESS_ID={index}: want 0 to {count - 1}")
     host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
+    if not host or not port.isdecimal() or int(port) >= 1 << 16:
         raise UserError(f"JAX_COORDINATOR_ADDRESS={address}: want HOST:PORT of process 0")
     return Cluster(address, count, index)
 
@@ -163,7 +163,10 @@ def together(work: Callable[[], Any]) -> Any:
 
 def _join(cluster: Cluster) -> None:
     """Starts jax.distributed, or raises Interrupted with the reason."""
-    seconds = int(os.environ.get("DSNJAX_START_TIMEOUT", START))
+    given = os.environ.get("DSNJAX_START_TIMEOUT", str(START))
+    if not given.isdecimal():
+        raise UserError(f"DSNJAX_START_TIMEOUT={given}: want a number of seconds")
+    seconds = int(given)
     # jax's preemption service would take SIGTERM for itself; dsnjax.stop looks after that.
     jax.config.update("jax_enable_preemption_service", False)
     if cluster.address and cluster.index:
@@ -214,6 +217,8 @@ def _wait_for(address: str, seconds: int) -> int:
         try:
             with socket.create_connection((host.strip("[]"), int(port)), timeout=5):
                 return max(1, int(end - time.monotonic()))
+        except UnicodeError as error:
+            raise UserError(f"JAX_COORDINATOR_ADDRESS={address}: {host!r} is no host") from error
         except OSError as error:
             if time.monotonic() > end:
                 raise Interrupted(

@@ -69,6 +69,7 @@ def test_a_launcher_is_seen_in_the_environment(environment, cluster):
         (NAMED | {"JAX_PROCESS_ID": "x"}, "JAX_PROCESS_ID=x: want a number"),
         (NAMED | {"JAX_PROCESS_ID": "4"}, "JAX_PROCESS_ID=4: want 0 to 3"),
         (NAMED | {"JAX_COORDINATOR_ADDRESS": "node"}, "ADDRESS=node: want HOST:PORT of process 0"),
+        (NAMED | {"JAX_COORDINATOR_ADDRESS": "a:70000"}, "ADDRESS=a:70000: want HOST:PORT"),
         (OPEN_MPI, "Open MPI 5 does not say where process 0 is; set JAX_COORDINATOR_ADDRESS"),
         (INDEXED, r"pip install 'jax\[k8s\]', or set JAX_COORDINATOR_ADDRESS"),
     ],
@@ -93,6 +94,11 @@ def test_a_coordinator_that_does_not_answer_is_named_when_the_time_is_up():
     address = f"127.0.0.1:{free_port()}"
     with pytest.raises(Interrupted, match=f"process 0 does not answer at {address} for 0 s"):
         processes._wait_for(address, 0)
+
+
+def test_an_address_that_can_be_none_is_not_waited_for():
+    with pytest.raises(UserError, match=r"JAX_COORDINATOR_ADDRESS=a\.\.b:1: 'a\.\.b' is no host"):
+        processes._wait_for("a..b:1", 60)
 
 
 def test_a_port_that_is_taken_is_said_before_the_runtime_finds_out():
