@@ -405,15 +405,17 @@ def set_up_one(work, pair, brush):
 
 @inlined
 def set_up(points, span, work, brush):
-    """Set-up of all segments of a drawing, between strokes too, sixteen at a time."""
+    """Set-up of all segments of a drawing, between strokes too, sixteen at a time.
+
+    Returns whether a point lies far outside, where only `set_up_one` may be given it.
+    """
     places, segments, _ = work
     first, count = span
     far = place(points, first, count, brush.scale, places)
     if far > F32(0.5) * F32(brush.size) + brush.reach:
         for j in range(count - 1):
             set_up_one(work, (j, j + 1), brush)
-        places[:, :count] = F32(0)  # what is left here, the next drawing may set up as unused lanes
-        return
+        return True
     for group in range((count + LANES - 2) // LANES):
         at = INDEX(group * LANES * FIELDS)
         for k in range(LANES):
@@ -421,6 +423,7 @@ def set_up(points, span, work, brush):
             start = (places[0, INDEX(j)], places[1, INDEX(j)])
             end = (places[0, INDEX(j + 1)], places[1, INDEX(j + 1)])
             keep(segments, at + INDEX(k), capsule((*start, *end), brush))
+    return False
 
 
 @inlined
@@ -523,7 +526,7 @@ def draw(columns, levels, images, brush, work):
         image = images[b]
         image[:] = U8(0)
         first = index[b, 0]
-        set_up(points, (first, index[b + 1, 0] - first), work, brush)
+        far = set_up(points, (first, index[b + 1, 0] - first), work, brush)
         j = I64(0)
         highest = U8(0)
         for s in range(index[b, 1], index[b + 1, 1]):
@@ -547,6 +550,8 @@ def draw(columns, levels, images, brush, work):
                     ink(image, work.segments, q, value, brush)
             highest = max(highest, level)
             j += length
+        if far:  # what is left of it, the next drawing would set up as unused lanes
+            work.places[:, : index[b + 1, 0] - first] = F32(0)
 
 
 @kernel

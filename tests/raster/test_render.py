@@ -185,6 +185,13 @@ def test_a_stroke_that_leaves_the_image_is_cut_at_its_border():
     assert not drawn([[[-1e9, -300.5], [7, 9]]], 48).any()
 
 
+def test_a_dot_far_outside_is_not_drawn_and_moves_no_other():
+    assert not drawn([[[10_000.0], [10_000.0]]], 32).any()
+    dot = [[10], [250]]
+    beside = drawn([[[0, 900], [0, 0]], dot], 32)
+    assert np.array_equal(beside[8:], drawn([[[0, 255], [0, 0]], dot], 32)[8:])
+
+
 def test_a_drawing_longer_than_any_buffer_is_drawn():
     rng = np.random.default_rng(3)
     xs, ys = rng.integers(0, 256, (2, 100_000)).tolist()
