@@ -210,7 +210,7 @@ def parse_row(row: bytes, *, file: str = "", line: int = 1, fit: bool = False) -
             raise _RowError("line_too_long", "$", f"want at most {MAX_LINE} bytes")
         found, drawing, times, backwards = _read(row, fit)
         key_id = _number(found.key_id)
-    except (_RowError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (_RowError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         reason, path, message = error.args if isinstance(error, _RowError) else _why(error, row)
         return Reject(reason, file, line, path, message)
     about = (found.word, key_id, found.countrycode, found.timestamp, found.recognized)
