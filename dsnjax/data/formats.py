@@ -144,12 +144,26 @@ def read(paths: Iterable[str | Path], *, fit: bool = False) -> Iterator[Drawing 
 
 def open_file(path: str | Path) -> BinaryIO:
     """The file's bytes, decompressed when its name ends in .gz."""
-    return gzip.open(path) if str(path).endswith(".gz") else open(path, "rb")  # type: ignore
+    return gzip.open(path) if packed(path) else open(path, "rb")  # type: ignore
+
+
+def packed(file: str | Path) -> bool:
+    """Whether a file's name says that it is compressed."""
+    return Path(file).suffix.lower() == ".gz"
+
+
+def form(file: str | Path) -> str:
+    """The end of a file's name that says its form: `.csv` for cat.CSV.gz."""
+    return _unpacked(file).suffix.lower()
 
 
 def stem(file: str | Path) -> str:
     """The category that a file's name stands for: `hot dog` for hot dog.ndjson.gz."""
-    return Path(str(file).removesuffix(".gz")).stem
+    return _unpacked(file).stem
+
+
+def _unpacked(file: str | Path) -> Path:
+    return Path(file).with_suffix("") if packed(file) else Path(file)
 
 
 class Source:
@@ -189,14 +203,14 @@ class Source:
 
 def rows(source: Source, *, fit: bool = False) -> Iterator[Drawing | Reject]:
     """One result for every row, in the form that the file's name says."""
-    suffix = Path(source.file.removesuffix(".gz")).suffix.lower()
-    if suffix == ".bin":
+    kind = form(source.file)
+    if kind == ".bin":
         yield from _binary(source)
         return
-    if suffix == ".svg":
+    if kind == ".svg":
         yield _svg(source)
         return
-    for row in _csv(source) if suffix == ".csv" else source.lines():
+    for row in _csv(source) if kind == ".csv" else source.lines():
         if isinstance(row, Reject):
             yield row
         elif not row.isspace():

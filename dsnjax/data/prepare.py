@@ -158,7 +158,8 @@ def _plan(sources: Sequence[str | Path], categories: tuple[str, ...], times: boo
     for file in dict.fromkeys(found):
         stat = file.stat()
         about.append((str(file), stat.st_size, stat.st_mtime_ns))
-        whole = file.suffix in (".gz", ".csv", ".bin")  # these cannot be read from the middle
+        # These cannot be read from the middle.
+        whole = formats.packed(file) or formats.form(file) in (".csv", ".bin", ".svg")
         for begin in range(0, 1 if whole else max(stat.st_size, 1), RANGE):
             ranges.append(Range(len(ranges), str(file), begin, None if whole else RANGE))
     categories = categories or tuple(sorted({formats.stem(file) for file in found}))
@@ -172,7 +173,7 @@ def _files(source: Path, categories: tuple[str, ...], layout: Sequence[str]) -> 
     if not source.is_dir():
         raise UserError(f"{source}: no such file or folder")
     folder = next((source / part for part in layout if (source / part).is_dir()), source)
-    found = sorted(file for file in folder.iterdir() if file.name.endswith(SUFFIXES))
+    found = sorted(file for file in folder.iterdir() if file.name.lower().endswith(SUFFIXES))
     if not found:
         raise UserError(f"{folder}: no files of drawings here; want {', '.join(SUFFIXES)}")
     unwanted = set(names.known()) - set(categories) if categories else ()

@@ -108,6 +108,21 @@ def test_own_folder_in_every_form_makes_categories_of_its_files(tmp_path):
     assert store.take(np.array([0, 2, 3])).unpack() == [[[[1], [2]]], [[[7], [8]]], dot(3, 3)]
 
 
+def test_ends_of_names_may_be_in_capitals(tmp_path, monkeypatch):
+    monkeypatch.setattr(prepare, "RANGE", 9)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    moon = bytes(15) + b"\1\0" + b"\1\0" + bytes([7, 8])
+    (folder / "boat.CSV").write_text('drawing\n"[[[1], [2]]]"\n')
+    (folder / "moon.BIN.Gz").write_bytes(gzip.compress(moon))
+    (folder / "star.Bin").write_bytes(moon)
+    (folder / "sun.NDJSON.GZ").write_bytes(gzip.compress(row(dot(3, 3)).encode()))
+    prepare.prepare([folder], tmp_path / "s", jobs=1)
+    store = Store.open(tmp_path / "s")
+    assert store.categories == ("boat", "moon", "star", "sun")
+    assert store.packed.unpack() == [[[[1], [2]]], [[[7], [8]]], [[[7], [8]]], dot(3, 3)]
+
+
 def test_times_of_raw_drawings_are_kept_on_request(tmp_path):
     raw = [
         [[[0, 10, 20], [0, 5, 0], [100, 110, 130]], [[0, 20], [20, 20], [150, 190]]],
