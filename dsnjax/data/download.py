@@ -12,7 +12,9 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 from urllib.parse import quote, unquote, urlsplit
@@ -118,9 +120,10 @@ def download(
     base = f"{base_url.replace('file:///', 'file://localhost/').rstrip('/')}/full/{kind}"
     with files.locked(folder), _client() as client:
         remotes = [Remote(f"{base}/{quote(name)}", folder / name) for name in wanted]
-        with ThreadPoolExecutor(jobs) as pool, tracking.bar("checking", len(remotes)) as bar:
+        with _threads(jobs) as (pool, stop), tracking.bar("checking", len(remotes)) as bar:
             bar.note("what is there")
-            remotes = list(pool.map(lambda remote: _patiently(_look, client, remote), remotes))
+            look = partial(_patiently, stop, _look, client)
+            remotes = list(pool.map(look, remotes))
             there = list(bar.watched(pool.map(_complete, remotes)))
         missing = [remote for remote, done in zip(remotes, there, strict=True) if not done]
         _require_space(missing, folder)
@@ -199,10 +202,22 @@ def _require_space(remotes: Sequence[Remote], folder: Path) -> None:
         )
 
 
+@contextmanager
+def _threads(jobs: int) -> Iterator[tuple[ThreadPoolExecutor, threading.Event]]:
+    """Threads, and what stops them where one fails or Ctrl-C comes, also while they wait."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            yield pool, stop
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
 def _fetch_all(client: httpx2.Client, remotes: Sequence[Remote], jobs: int) -> None:
     """Fetches files side by side, with a bar for each and one for all."""
-    stop = threading.Event()
-    with _progress() as progress, ThreadPoolExecutor(jobs) as pool:
+    with _progress() as progress, _threads(jobs) as (pool, stop):
         everything = progress.add_task("all", total=sum(remote.size for remote in remotes))
 
         def one(remote: Remote) -> None:
@@ -217,16 +232,11 @@ def _fetch_all(client: httpx2.Client, remotes: Sequence[Remote], jobs: int) -> N
                 progress.advance(everything, size - there)
                 there = size
 
-            _patiently(_fetch, client, remote, tell)
+            _patiently(stop, _fetch, client, remote, tell)
             progress.remove_task(bar)
 
-        try:
-            for future in as_completed([pool.submit(one, remote) for remote in remotes]):
-                future.result()
-        except BaseException:
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        for future in as_completed([pool.submit(one, remote) for remote in remotes]):
+            future.result()
 
 
 def _fetch(client: httpx2.Client, remote: Remote, tell: Tell) -> None:
@@ -286,11 +296,18 @@ def _raise_unless_well(response: httpx2.Response, remote: Remote) -> None:
     raise UserError(f"{remote.url}: the server refuses it ({status})")
 
 
-def _patiently(act: Callable[..., T], client: httpx2.Client, remote: Remote, *more: Tell) -> T:
+def _patiently(
+    stop: threading.Event,
+    act: Callable[..., T],
+    client: httpx2.Client,
+    remote: Remote,
+    *more: Tell,
+) -> T:
     """Calls `act` until it succeeds, waiting longer each time, at most ATTEMPTS times."""
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type((httpx2.TransportError, TransientError)),
-        stop=tenacity.stop_after_attempt(ATTEMPTS),
+        stop=tenacity.stop_after_attempt(ATTEMPTS) | tenacity.stop_when_event_set(stop),
+        sleep=tenacity.sleep_using_event(stop),
         wait=_wait,
         reraise=True,
     )
