@@ -11,7 +11,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ import msgspec
 from dsnjax.data.shards import Range, Sidecar
 from dsnjax.errors import DataError, Interrupted, extra
 
-Convert = Callable[[Range], Sidecar]
+Convert = Callable[..., Sidecar]
+"""Takes a Range and, here, `stop`: see `shards.convert`."""
 Results = Iterator[tuple[int, Sidecar]]
 # A cluster of this machine's own needs neither a network nor a page to look at.
 ALONE = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
@@ -33,19 +35,23 @@ def local(convert: Convert, ranges: Sequence[Range], jobs: int) -> Results:
         for task in ranges:
             yield task.number, convert(task)
         return
-    others = ProcessPoolExecutor(jobs - 1, get_context("spawn"), _begin_worker)
-    here = threading.Lock()
+    context = get_context("spawn")
+    held, holding = context.Pipe(duplex=False)
+    others = ProcessPoolExecutor(jobs - 1, context, _begin_worker, (held,))
+    here, stop = threading.Lock(), threading.Event()
 
     def turn(task: Range) -> Sidecar:
         """Converts in the one thread that finds this process free; else another process does."""
         if not here.acquire(blocking=False):
             return others.submit(convert, task).result()
         try:
-            return convert(task)
+            return convert(task, stop=stop)
         finally:
             here.release()
 
-    threads = ThreadPoolExecutor(jobs, "prepare")
+    # Ctrl-C is for the main thread. The others' processes begin with the mask of these threads.
+    mask = (signal.SIG_BLOCK, (signal.SIGINT,))
+    threads = ThreadPoolExecutor(jobs, "prepare", signal.pthread_sigmask, mask)
     try:
         futures = {threads.submit(turn, task): task.number for task in ranges}
         for future in as_completed(futures):
@@ -55,7 +61,11 @@ def local(convert: Convert, ranges: Sequence[Range], jobs: int) -> Results:
             "prepare: a worker died, for want of memory or of `if __name__ == '__main__':` in the "
             "script that calls it; run it again with fewer jobs: it goes on where it stopped"
         ) from None
+    except BaseException:
+        holding.close()  # the others end at once
+        raise
     finally:
+        stop.set()
         threads.shutdown(cancel_futures=True)
         others.shutdown()
 
@@ -117,10 +127,7 @@ def _as_ctrl_c(number: int, frame: Any) -> None:
     (answer if callable(answer) else signal.default_int_handler)(number, frame)
 
 
-def _begin_worker() -> None:
-    """Makes a worker end with its parent, and leave Ctrl-C to it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process()
-    assert parent is not None
-    # A worker that waits for work does not notice that its parent was killed.
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+def _begin_worker(held: Connection) -> None:
+    """Makes a worker end where its parent lets go of the pipe, or dies."""
+    # Shards are whole or not there: what is being converted may be left in the middle.
+    threading.Thread(target=lambda: (held.poll(None), os._exit(1)), daemon=True).start()

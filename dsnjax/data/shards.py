@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from hashlib import blake2b
 from itertools import chain, pairwise
 from pathlib import Path
+from threading import Event
 from typing import BinaryIO
 
 import msgspec
@@ -20,6 +21,7 @@ import raster
 from dsnjax.data import files, formats
 from dsnjax.data.formats import Drawing, Reject
 from dsnjax.data.store import Counts
+from dsnjax.errors import Interrupted
 
 Columns = dict[str, np.ndarray]
 Labels = Mapping[str | None, int]
@@ -52,11 +54,18 @@ class Sidecar(msgspec.Struct):
     """Checksum of each file of columns."""
 
 
-def convert(task: Range, categories: tuple[str, ...], folder: Path, times: bool = False) -> Sidecar:
+def convert(
+    task: Range,
+    categories: tuple[str, ...],
+    folder: Path,
+    times: bool = False,
+    stop: Event | None = None,
+) -> Sidecar:
     """Makes the shard of a range in `folder`, unless it is there already.
 
     Args:
         times: keep the times of points; rows without are rejected.
+        stop: ends it with Interrupted, without a shard, where another thread sets it.
     """
     if done := finished(task.number, folder):
         return done
@@ -64,7 +73,7 @@ def convert(task: Range, categories: tuple[str, ...], folder: Path, times: bool 
     sidecar = Sidecar(Counts())
     with _no_collector(), formats.open_file(task.file) as stream:
         source = _source(stream, task)
-        batches = _batches(_kept(source, labels, sidecar, times))
+        batches = _batches(_kept(source, labels, sidecar, times, stop))
         for part in _parts(columns(batch, labels, times) for batch in batches):
             file = part_file(task.number, len(sidecar.parts), folder)
             with files.whole(file, sync=False) as out:
@@ -146,11 +155,13 @@ def _hashes(points: np.ndarray, lengths: np.ndarray, index: np.ndarray) -> np.nd
 
 
 def _kept(
-    source: formats.Source, labels: Labels, sidecar: Sidecar, times: bool
+    source: formats.Source, labels: Labels, sidecar: Sidecar, times: bool, stop: Event | None
 ) -> Iterator[Drawing]:
     """The drawings of the wanted categories; the other rows are counted in the sidecar."""
     counts, words, stem = sidecar.counts, sidecar.words, formats.stem(source.file)
     for found in formats.rows(source):
+        if stop and stop.is_set():
+            raise Interrupted("prepare: stopped; the same command goes on")
         counts.rows += 1
         if times and isinstance(found, Drawing) and found.times is None:
             message = "the drawing is a simplified one; keep no times"

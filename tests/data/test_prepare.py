@@ -7,6 +7,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 import tracemalloc
 from pathlib import Path
@@ -19,7 +20,7 @@ from rich.console import Console
 from dsnjax import config, tracking
 from dsnjax.data import files, formats, join, prepare, shards
 from dsnjax.data.store import Store
-from dsnjax.errors import DataError, UserError
+from dsnjax.errors import DataError, Interrupted, UserError
 
 LINE = [[[0, 255], [0, 255]]]
 
@@ -154,6 +155,14 @@ def test_rows_without_times_are_bad_where_times_were_asked_for(tmp_path):
     source = write(tmp_path / "in", cat=[row()])
     with pytest.raises(DataError, match=r"1 of 1 rows are bad.*times at \$\.drawing"):
         prepare.prepare([source], tmp_path / "s", "cat", jobs=1, times=True)
+
+
+def test_shard_that_is_told_to_stop_is_not_there(tmp_path):
+    source, stop = write(tmp_path / "in", cat=[row()]), threading.Event()
+    stop.set()
+    with pytest.raises(Interrupted, match="prepare: stopped; the same command goes on"):
+        shards.convert(shards.Range(0, str(source / "cat.ndjson")), ("cat",), tmp_path, stop=stop)
+    assert list(tmp_path.iterdir()) == [source]
 
 
 def test_damaged_gzip_ends_in_no_store(tmp_path):
