@@ -1,7 +1,9 @@
 """The name of a preset, a file or a list with commas -> the categories, in label order."""
 
 import difflib
-from collections.abc import Iterable
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dsnjax import presets
@@ -19,7 +21,7 @@ def read(spec: str | Path | Iterable[str]) -> tuple[str, ...]:
         UserError: no such preset, file or category; an empty list; a name given twice.
     """
     if not isinstance(spec, str | Path):
-        return _checked(spec, "the list")
+        return checked(_stripped(spec), "the list")
     preset = _preset(str(spec))
     file = preset if preset.is_file() else Path(spec)
     if file.is_file():
@@ -27,9 +29,10 @@ def read(spec: str | Path | Iterable[str]) -> tuple[str, ...]:
             text = file.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as error:
             raise UserError(f"categories={str(spec)!r}: no text ({error.reason})") from error
-        return _checked((line.partition("#")[0] for line in text.splitlines()), str(spec))
+        lines = (line.partition("#")[0] for line in text.splitlines())
+        return checked(_stripped(lines), str(spec))
     if "," in str(spec) or spec in known():
-        return _checked(str(spec).split(","), "the list")
+        return checked(_stripped(str(spec).split(",")), "the list")
     wanted = [*names(), *known()]
     raise UserError(f"categories={str(spec)!r} is no preset, file or category{near(spec, wanted)}")
 
@@ -54,13 +57,24 @@ def _preset(name: str) -> Path:
     return presets.folder() / "categories" / f"{name}.txt"
 
 
-def _checked(lines: Iterable[str], source: str) -> tuple[str, ...]:
-    found = tuple(name for line in lines if (name := line.strip()))
+def _stripped(lines: Iterable[str]) -> list[str]:
+    return [name for line in lines if (name := line.strip())]
+
+
+def checked(found: Sequence[str], source: str) -> tuple[str, ...]:
+    """The categories, if they can be some; else UserError says what the source names wrongly."""
     if not found:
         raise UserError(f"categories: {source} names none; want one category a line")
-    twice = sorted({name for name in found if found.count(name) > 1})
+    twice = sorted(name for name, count in Counter(found).items() if count > 1)
     if twice:
         raise UserError(f"categories: {source} names {twice[0]!r} twice; each is one label")
+    # Files hold one name a line; control characters, surrogates and Unicode's own line breaks.
+    refused = ("Cc", "Cs", "Zl", "Zp")
+    for name in found:
+        if any(unicodedata.category(letter) in refused for letter in name):
+            raise UserError(
+                f"categories: {source} names {name!r}; want no line breaks or control characters"
+            )
     if len(found) > 65_535:
         raise UserError(f"categories: {source} names {len(found)}; labels are 16-bit numbers")
-    return found
+    return tuple(found)

@@ -156,13 +156,18 @@ def _plan(sources: Sequence[str | Path], categories: tuple[str, ...], times: boo
     layout = sorted(BUCKET, key=lambda part: times and "raw" not in part)
     found = [file for source in sources for file in _files(Path(source), categories, layout)]
     for file in dict.fromkeys(found):
+        try:
+            str(file).encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{str(file)!r}: a name that is no UTF-8; rename it") from None
         stat = file.stat()
         about.append((str(file), stat.st_size, stat.st_mtime_ns))
         # These cannot be read from the middle.
         whole = formats.packed(file) or formats.form(file) in (".csv", ".bin", ".svg")
         for begin in range(0, 1 if whole else max(stat.st_size, 1), RANGE):
             ranges.append(Range(len(ranges), str(file), begin, None if whole else RANGE))
-    categories = categories or tuple(sorted({formats.stem(file) for file in found}))
+    if not categories:
+        categories = names.checked(sorted(set(map(formats.stem, found))), "a file")
     return Plan(VERSION, categories, tuple(about), tuple(ranges), times)
 
 

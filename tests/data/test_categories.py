@@ -35,6 +35,8 @@ def test_list_keeps_its_order():
         ("zzz", "is no preset, file or category$"),
         (",", "names none"),
         ("cat,dog,cat", "names 'cat' twice"),
+        (["cat", "hot\u2028dog"], r"the list names 'hot\\u2028dog'; want no line breaks"),
+        (["a\x85b"], r"names 'a\\x85b'; want no line breaks or control characters"),
     ],
 )
 def test_mistake_is_answered_with_what_was_meant(spec, words):

@@ -410,6 +410,20 @@ def test_drawing_of_ten_thousand_strokes_is_kept(tmp_path):
     assert Store.open(tmp_path / "s").packed.unpack() == [drawing]
 
 
+@pytest.mark.parametrize("name", ["hot\ndog", "hot\u2028dog", "hot\tdog"])
+def test_file_whose_name_can_be_no_category_is_refused(tmp_path, name):
+    source = write(tmp_path / "in", **{name: [row()]})
+    with pytest.raises(UserError, match=r"categories: a file names 'hot\\.*want no line"):
+        prepare.prepare([source], tmp_path / "s", jobs=1)
+
+
+@pytest.mark.parametrize("categories", [None, "cat,dog"])
+def test_file_whose_name_is_no_utf8_is_refused(tmp_path, categories):
+    source = write(tmp_path / "in", **{"caf\udce9": [row()]})
+    with pytest.raises(UserError, match=r"caf\\udce9\.ndjson': a name that is no UTF-8; rename it"):
+        prepare.prepare([source], tmp_path / "s", categories, jobs=1)
+
+
 @pytest.mark.parametrize("name", ["file", "file/below"])
 def test_store_that_cannot_be_written_is_named(tmp_path, name):
     source = write(tmp_path / "in", cat=[row()])
