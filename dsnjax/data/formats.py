@@ -319,7 +319,7 @@ def _svg(source: Source) -> Drawing | Reject:
         if len(text) > MAX_LINE:
             raise ValueError(f"more than {MAX_LINE >> 20} MiB")
         row = msgspec.json.encode({"drawing": svg.strokes(text)})
-    except (ValueError, OverflowError) as error:
+    except (ValueError, ArithmeticError) as error:
         return Reject("svg", source.file, 1, "$", str(error))
     return parse_row(row, file=source.file, fit=True)
 

@@ -25,11 +25,12 @@ _TAKES = {"M": 2, "L": 2, "H": 1, "V": 1, "C": 6, "S": 4, "Q": 4, "T": 2, "A": 7
 def strokes(text: bytes) -> list[list[list[float]]]:
     """Strokes `[xs, ys]` in the picture's own units, y downwards, in the order of the file.
 
-    Raises ValueError for what is no SVG, and for a path or a transform that cannot be read.
+    Raises ValueError for what is no SVG, and for a path or a transform that cannot be read, and
+    ArithmeticError where its numbers are too large or too small.
     """
     try:
         root = ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError) as error:  # LookupError: of an encoding
         raise ValueError(f"no SVG: {error}") from None
     found = list(_shapes(root, np.eye(3), 0))
     return [[[p.real for p in points], [p.imag for p in points]] for points in found if points]
