@@ -37,6 +37,7 @@ from dsnjax.data import files
 from dsnjax.errors import DataError, Interrupted, UserError
 
 BUCKET = "https://storage.googleapis.com/quickdraw_dataset"
+SCHEMES = ("http", "https", "file")
 SUFFIX = {"simplified": "ndjson", "raw": "ndjson", "binary": "bin"}
 CHUNK = 1 << 20  # bytes
 TIMEOUT = 30.0  # seconds without a byte
@@ -109,7 +110,11 @@ def download(
         DataError: a file keeps arriving damaged.
         Interrupted: the server cannot be reached, or keeps failing.
     """
-    if urlsplit(base_url).scheme not in ("http", "https", "file"):
+    try:  # neither finds all that the other one does
+        known = urlsplit(base_url).scheme == httpx2.URL(base_url).scheme in SCHEMES
+    except (ValueError, httpx2.InvalidURL):
+        known = False
+    if not known:
         raise UserError(f"base_url={base_url!r}: want an address of http://, https:// or file://")
     folder = Path(dest) / "full" / kind
     chosen, official = names.read(categories), names.known()
