@@ -148,10 +148,14 @@ class Store:
         """Reads every byte. Raises DataError where one differs from what was written."""
         with tracking.bar("verifying", len(self.manifest.columns)) as bar:
             for name, column in bar.watched(self.manifest.columns.items()):
-                with open(self.path / f"{name}.npy", "rb") as file:
-                    found = hashlib.file_digest(file, "sha256").hexdigest()
+                path = self.path / f"{name}.npy"
+                try:
+                    with open(path, "rb") as file:
+                        found = hashlib.file_digest(file, "sha256").hexdigest()
+                except OSError as error:
+                    raise DataError(f"{path}: cannot be read ({error}); {_AGAIN}") from None
                 if found != column.sha256:
-                    raise DataError(f"{file.name}: bytes changed since it was written; {_AGAIN}")
+                    raise DataError(f"{path}: bytes changed since it was written; {_AGAIN}")
 
 
 _AGAIN = "delete the store and prepare it again"

@@ -68,6 +68,14 @@ def test_a_flipped_bit_is_found_and_its_column_named(path, name):
         Store.open(path).verify()
 
 
+def test_a_column_of_the_manifest_without_a_file_is_no_sound_store(path):
+    text = json.loads((path / "manifest.json").read_text())
+    text["columns"]["mood"] = text["columns"]["label"]
+    (path / "manifest.json").write_text(json.dumps(text))
+    with pytest.raises(DataError, match=r"mood\.npy: cannot be read \(.*No such file.*prepare it"):
+        Store.open(path).verify()
+
+
 @pytest.mark.parametrize("name", sorted(COLUMNS.keys() - set(OPTIONAL)))
 @pytest.mark.parametrize("keep", [0, 40, -1])
 def test_a_column_cut_short_is_refused_at_once(path, name, keep):
