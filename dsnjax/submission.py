@@ -24,7 +24,22 @@ def write(recognizer: Recognizer, sources: Iterable[str], path: Path, *, balance
 
     Raises:
         DataError: a row that cannot be read or has no key_id, which the challenge would refuse.
+        UserError: the file cannot be written; said before anything is read.
     """
+    with files.whole(path) as file:
+        ids, probabilities = _answers(recognizer, sources)
+        probabilities = balance(probabilities) if balanced else probabilities
+        words = tuple(name.replace(" ", "_") for name in recognizer.categories)
+        lines = (
+            f"{key_id},{' '.join(word for word, _ in best)}\n"
+            for key_id, best in zip(ids, named(probabilities, words, 3), strict=True)
+        )
+        file.write(("key_id,word\n" + "".join(lines)).encode())
+    return len(ids)
+
+
+def _answers(recognizer: Recognizer, sources: Iterable[str]) -> tuple[list[int], np.ndarray]:
+    """The key_id of every drawing, and its probabilities [b, k]."""
     ids, parts = [], []
     for chunk in chunks(recognizer, sources):
         drawings = []
@@ -38,15 +53,7 @@ def write(recognizer: Recognizer, sources: Iterable[str], path: Path, *, balance
         parts.append(recognizer.probabilities(raster.pack(drawings)))
     if not parts:
         raise DataError("submission: no row; want Kaggle's test_simplified.csv")
-    probabilities = np.concatenate(parts)
-    probabilities = balance(probabilities) if balanced else probabilities
-    words = tuple(name.replace(" ", "_") for name in recognizer.categories)
-    lines = (
-        f"{key_id},{' '.join(word for word, _ in best)}\n"
-        for key_id, best in zip(ids, named(probabilities, words, 3), strict=True)
-    )
-    files.write(path, ("key_id,word\n" + "".join(lines)).encode())
-    return len(ids)
+    return ids, np.concatenate(parts)
 
 
 def balance(probabilities: np.ndarray) -> np.ndarray:

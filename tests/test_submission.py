@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dsnjax import submission
-from dsnjax.errors import DataError
+from dsnjax.errors import DataError, UserError
 from dsnjax.predict import Recognizer
 
 CAT = [[[0, 100, 255], [0, 30, 255]], [[7, 9], [3, 200]]]
@@ -37,6 +37,11 @@ def test_a_row_that_the_challenge_would_refuse_is_named(recognizer, tmp_path):
     with pytest.raises(DataError, match=r"b\.ndjson:1: truncated"):
         submission.write(recognizer, [tmp_path / "b.ndjson"], tmp_path / "o.csv", balanced=False)
     assert not (tmp_path / "o.csv").exists()
+
+
+def test_a_folder_in_its_place_is_named_before_anything_is_read(recognizer, tmp_path):
+    with pytest.raises(UserError, match=f"^{tmp_path}: a folder; name a file"):
+        submission.write(recognizer, ["nowhere.csv"], tmp_path, balanced=False)
 
 
 def test_a_network_that_is_shown_times_is_told_them(recognizer, tmp_path, monkeypatch):

@@ -18,6 +18,8 @@ def whole(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
     Without sync a loss of power may still tear it: for files whose checksum is looked at. Makes its
     folder. Raises UserError where nothing may be written.
     """
+    if path.is_dir():
+        raise UserError(f"{path}: a folder; name a file")
     # A worker that outlives its parent for a moment may be writing the same file.
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with _refusal_told(path):
