@@ -31,7 +31,7 @@ def simplify(
     Raises ValueError for a coordinate that is not finite, columns of unequal length, and `times`
     of strokes that have none.
     """
-    points, lengths = _flat([stroke for stroke in raw if len(stroke[0])], times)
+    points, lengths = _flat([stroke for stroke in raw if not len(stroke) or len(stroke[0])], times)
     if not lengths.size:
         return []
     low, high = points[:2].min(axis=1), points[:2].max(axis=1)

@@ -41,6 +41,7 @@ def test_times_are_interpolated():
         ([[[0, float("nan")], [0, 1]]], False, "NaN, infinite or beyond"),
         ([[[0, 1], [0]]], False, r"lengths \[2, 1\]; want equal ones"),
         ([[[0, 1]]], False, r"lengths \[2\]"),
+        ([[]], False, r"lengths \[\]; want equal ones"),
         ([[[0, 1], [0, 1]]], True, "a stroke has no times"),
     ],
 )
