@@ -388,6 +388,7 @@ class Report(Section):
         from dsnjax.data.store import Store
         from dsnjax.report import explore
 
+        path = path.resolve() if path.name in ("", "..") else path  # its name is the page's
         store = Store.open(path)
         if self.figure and self.category:
             explore.entropy_figure(store, self.category, self.figure, self.noise)

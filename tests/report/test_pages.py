@@ -87,6 +87,14 @@ def test_a_mistake_is_one_line(capsys, made_up, trained, words, message):
     assert said.count("\n") == 1
 
 
+def test_the_store_one_stands_in_has_its_page_beside_it(made_up, tmp_path, capsys, monkeypatch):
+    shutil.copytree(made_up, tmp_path / "mine")
+    monkeypatch.chdir(tmp_path / "mine")
+    assert main(["report", "--store", "."]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'mine.html'}\n"
+    assert "<title>mine: drawings" in (tmp_path / "mine.html").read_text()
+
+
 def test_the_entropies_of_a_category_are_a_picture(made_up, tmp_path, capsys):
     name = synthetic.categories()[0]
     file = tmp_path / "entropy.svg"
