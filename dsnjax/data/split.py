@@ -16,6 +16,7 @@ from dsnjax.data import files, noise
 from dsnjax.data.store import Store
 from dsnjax.errors import DataError, UserError
 
+VERSION = 1  # of a split's manifest
 TRAIN, VALID, TEST = 0, 1, 2
 NONE = -1  # filtered out
 NAMES = ("train", "valid", "test")
@@ -113,10 +114,15 @@ def fixed(
     return result
 
 
-class _Head(msgspec.Struct):
-    """The first line of a manifest; `sha256` is of all the others."""
+class _Version(msgspec.Struct):
+    """What every version's manifest says."""
 
     dsnjax_split: int
+
+
+class _Head(_Version):
+    """The first line of a manifest; `sha256` is of all the others."""
+
     valid: int
     test: int
     sha256: str
@@ -137,7 +143,7 @@ def write(path: Path, member: np.ndarray, key_id: np.ndarray, hash: np.ndarray) 
     lines = sorted(f"{NAMES[code]} {key or f'#{mark:016x}'}\n" for code, key, mark in named)
     text = "".join(lines).encode()
     valid, test = (int(np.sum(member == code)) for code in (VALID, TEST))
-    head = _Head(1, valid, test, hashlib.sha256(text).hexdigest())
+    head = _Head(VERSION, valid, test, hashlib.sha256(text).hexdigest())
     files.write(path, msgspec.json.encode(head) + b"\n" + text)
 
 
@@ -152,13 +158,20 @@ def read(path: Path, key_id: np.ndarray, hash: np.ndarray) -> np.ndarray:
         int8 [n] of TRAIN, VALID, TEST.
 
     Raises:
-        UserError: it is not there, or names none of these drawings.
+        UserError: it is not there, names none of these drawings, or is of a newer version.
         DataError: it is no manifest, or not as it was written.
     """
     try:
         line, _, text = path.read_bytes().partition(b"\n")
+        version = msgspec.json.decode(line, type=_Version).dsnjax_split
+        if version > VERSION:
+            raise UserError(
+                f"{path}: a split of version {version}, this dsnjax reads {VERSION}; "
+                "install a newer dsnjax"
+            )
         head = msgspec.json.decode(line, type=_Head)
-        if hashlib.sha256(text).hexdigest() != head.sha256:
+        found = (text.count(b"valid "), text.count(b"test "), hashlib.sha256(text).hexdigest())
+        if found != (head.valid, head.test, head.sha256):
             raise DataError(f"{path}: changed since it was written; get it again")
         pairs = [line.split() for line in text.decode().splitlines()]
         result = np.full(len(hash), TRAIN, np.int8)

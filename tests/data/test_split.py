@@ -154,9 +154,16 @@ def test_manifest_that_is_not_there_or_of_other_drawings_is_refused(tmp_path):
         read(tmp_path / "split", KEY_ID[:9] * 0, ~HASH[:9])
 
 
+def test_manifest_of_a_newer_version_is_refused(tmp_path):
+    (tmp_path / "split").write_text('{"dsnjax_split":2,"folds":5}\n')
+    with pytest.raises(UserError, match="split: a split of version 2, this dsnjax reads 1; inst"):
+        read(tmp_path / "split", KEY_ID, HASH)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        (lambda text: text.replace(b'"valid":', b'"valid":1'), "changed since it was written"),
         (lambda text: text[:-2] + b"9\n", "changed since it was written"),
         (lambda text: text[:-20], "changed since it was written"),
         (lambda text: b"test 5\n", "no manifest of a split"),
