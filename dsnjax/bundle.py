@@ -98,9 +98,9 @@ def read(folder: Path) -> Bundle:
         CheckpointError: its weights are damaged, or for other categories.
     """
     try:
-        values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        values = {**json.loads((folder / "config.json").read_text(encoding="utf-8"))}
         names = tuple((folder / "categories.txt").read_text(encoding="utf-8").splitlines())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{folder}: no model here ({error}); want a run, or a bundle") from error
     if values.get("version") != 1:
         raise UserError(

@@ -57,9 +57,16 @@ def of_model(name: str) -> dict[str, Any]:
     if found is None:
         return {}
     values = load(str(found))
-    shown = values.get("data") or {}
-    data = {key: shown[key] for key in SHOWN if key in shown}
-    return {"model": values.get("model") or {}, "data": data}
+    model, shown = (_section(values, name, f"{found}: ") for name in ("model", "data"))
+    return {"model": model, "data": {key: shown[key] for key in SHOWN if key in shown}}
+
+
+def _section(values: dict[str, Any], name: str, source: str = "") -> dict[str, Any]:
+    """A section's values, which may be missing. Raises UserError for one that is no section."""
+    section = values.get(name) or {}
+    if not isinstance(section, dict):
+        raise UserError(f"{source}{name}: got {section!r}; want a section of values")
+    return section
 
 
 def under_way(folder: Path, start: str) -> bool:
@@ -205,6 +212,6 @@ def put(values: dict[str, Any], path: str, value: Any) -> None:
     """Sets a dotted name in nested sections, which are copied."""
     *sections, name = path.split(".")
     for section in sections:
-        values[section] = dict(values.get(section) or {})
+        values[section] = dict(_section(values, section))
         values = values[section]
     values[name] = value

@@ -43,6 +43,15 @@ def test_a_file_that_is_no_config(tmp_path: Path, text, message):
         settings.load(str(tmp_path / "a.yaml"))
 
 
+@pytest.mark.parametrize("value", [5, "abc", [1]])
+def test_a_value_in_the_place_of_a_section_is_named(tmp_path: Path, value):
+    with pytest.raises(UserError, match=r"^data: got .*; want a section of values$"):
+        settings.put({"data": value}, "data.batch_size", 8)
+    (tmp_path / "config.yaml").write_text(f"data: {value}\n")
+    with pytest.raises(UserError, match=r"config\.yaml: data: got .*; want a section of values$"):
+        settings.of_model(str(tmp_path))
+
+
 def test_a_file_of_a_newer_dsnjax_is_refused_and_one_of_an_older_is_read(tmp_path: Path):
     file = tmp_path / "config.yaml"
     file.write_text("# Written by dsnjax 99.0.1\nseed: 1\nnew_setting: 2\n")
