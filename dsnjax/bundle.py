@@ -18,7 +18,7 @@ from safetensors.numpy import load, save
 
 from dsnjax import __version__, config, measured, presets, settings
 from dsnjax.data import categories, files
-from dsnjax.errors import CheckpointError, UserError
+from dsnjax.errors import CheckpointError, DataError, UserError
 
 if TYPE_CHECKING:
     from dsnjax.workdir import Workdir
@@ -132,11 +132,16 @@ def read(folder: Path) -> Bundle:
 
 
 def write(model: Bundle, folder: Path, card: str) -> None:
-    """Writes a bundle, config.json last. Raises UserError where the folder holds something else."""
+    """Writes a bundle, config.json last.
+
+    Raises:
+        UserError: the folder holds something else.
+        DataError: a number is too large for float16.
+    """
     if folder.exists() and any(folder.iterdir()) and not (folder / "config.json").is_file():
         raise UserError(f"{folder}: not empty and no bundle; give a new --dest")
     arrays = {
-        f"{part}/{name}": np.asarray(array, np.float16)
+        f"{part}/{name}": _halved(f"{part}/{name}", array)
         for part in ("params", "statistics")
         for name, array in getattr(model, part).items()
     }
@@ -148,6 +153,17 @@ def write(model: Bundle, folder: Path, card: str) -> None:
     files.write(folder / WEIGHTS, weights)
     for name, text in texts.items():
         files.write(folder / name, text.encode())
+
+
+def _halved(name: str, array: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        half = np.asarray(array, np.float16)
+    if not np.isfinite(half).all():
+        raise DataError(
+            f"{name}: holds {np.abs(array).max():g}, too large for float16; use the work "
+            "directory itself as the model"
+        )
+    return half
 
 
 def card(workdir: "Workdir", model: Bundle) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 import raster
 from dsnjax import bundle, config, measured, predict, settings
-from dsnjax.errors import CheckpointError, UserError
+from dsnjax.errors import CheckpointError, DataError, UserError
 from dsnjax.workdir import Workdir
 
 CAT = [[[0, 100, 255], [0, 30, 255]], [[7, 9], [3, 200]]]
@@ -82,6 +82,15 @@ def test_a_bundle_does_not_overwrite_other_things(trained, tmp_path):
         bundle.write(bundle.from_workdir(Workdir(trained)), tmp_path, "")
 
 
+def test_numbers_too_large_for_float16_are_refused_by_the_name_of_their_array(tmp_path):
+    model = bundle.read(bundle.PRETRAINED)
+    name = "cnn/stem/norm/var"
+    model.statistics[name] = np.array([1, 1e5], np.float32)
+    with pytest.raises(DataError, match=f"^statistics/{name}: holds 100000, too large for float16"):
+        bundle.write(model, tmp_path / "model", "")
+    assert not (tmp_path / "model").exists()
+
+
 @pytest.mark.fault
 def test_a_damaged_bundle_is_refused(trained, tmp_path):
     bundle.write(bundle.from_workdir(Workdir(trained)), tmp_path / "model", "")
@@ -99,6 +108,14 @@ def test_a_bundle_of_a_newer_layout_is_refused(trained, tmp_path):
     recipe.write_text(recipe.read_text().replace('"version": 1', '"version": 2'))
     with pytest.raises(UserError, match=r"layout 2, dsnjax .* reads 1; upgrade it"):
         predict.Recognizer(tmp_path / "model")
+
+
+@pytest.mark.parametrize("text", ["[]", "5", '"model"', "null"])
+def test_a_config_that_holds_no_values_is_no_bundle(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    (tmp_path / "categories.txt").write_text("cat\n")
+    with pytest.raises(UserError, match=r"no model here .*; want a run, or a bundle"):
+        bundle.read(tmp_path)
 
 
 def test_weights_of_other_categories_are_refused(tmp_path):
