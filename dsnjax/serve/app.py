@@ -77,13 +77,16 @@ class Service:
 
     async def predict(self, body: bytes) -> Response:
         asked = wire.read_predict(body, timed=self.timed)
+        drawings: list = asked.drawings
+        if asked.fit:
+            drawings = await asyncio.to_thread(wire.simplified, drawings, timed=self.timed)
         try:
-            answer = await self.batcher.ask(asked.drawings)
+            answer = await self.batcher.ask(drawings)
         except Full:
             raise wire.Fault(
                 503, f"{self.options.room} drawings wait already; ask again later"
             ) from None
-        self.drawings.inc(len(asked.drawings))
+        self.drawings.inc(len(drawings))
         return _json(msgspec.json.encode(self._named(answer, asked)))
 
     def _named(self, answer: Answer, asked: wire.PredictRequest) -> wire.PredictResponse:

@@ -4,6 +4,7 @@ The structs that check a request are those the OpenAPI document is made from, so
 promise anything else.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -15,6 +16,8 @@ from dsnjax.data.formats import MAX_RAW
 
 MAX_BODY = 1 << 20  # bytes
 MAX_DRAWINGS, MAX_STROKES, MAX_POINTS = 256, 1_000, 10_000
+# Of raw drawings: about 5 s at worst. 256 of Google's have 5 million, their longest stroke 1,174^2.
+MAX_WORK = 20_000_000
 
 Coordinate = Annotated[int, Meta(ge=0, le=255)]
 Points = Annotated[list[Coordinate], Meta(min_length=1, max_length=MAX_POINTS)]
@@ -123,63 +126,73 @@ _collect = msgspec.json.Decoder(CollectRequest).decode
 
 
 def read_predict(body: bytes, *, timed: bool = False) -> PredictRequest:
-    """A request, its drawings simplified; `timed`: they must have times and keep them.
+    """A request; its `fit` says whether its drawings are still to simplify.
+
+    Args:
+        timed: they must have times.
 
     Raises Fault for what is no such request.
     """
     try:
-        asked: Any = _raw(body) if timed else _simplified(body)
-    except msgspec.ValidationError as error:
+        asked: Any = _decoded(_raw if timed else _simplified, body)
+        asked.fit |= timed
+    except Fault as fault:
+        if timed or fault.status == 400:
+            raise
+        asked = _any_coordinates(body, fault)
+    for i, drawing in enumerate(asked.drawings):
+        _check(drawing, f"$.drawings[{i}]")
         if timed:
-            raise _refused(error) from error
-        asked = _fitted(body, error)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Fault(400, f"not JSON: {error}") from error
-    else:
-        for i, drawing in enumerate(asked.drawings):
-            _check(drawing, f"$.drawings[{i}]")
-        if timed:
-            asked.drawings = [_timed(one, i) for i, one in enumerate(asked.drawings)]
-        elif asked.fit:
-            asked.drawings = [raster.simplify(one) for one in asked.drawings]
+            _check_times(drawing, f"$.drawings[{i}]")
+    if asked.fit:
+        _check_work(asked.drawings)
     return asked
 
 
-def _timed(drawing: list, number: int) -> list:
-    """The drawing simplified, with its times."""
-    for j, stroke in enumerate(drawing):
-        if len(stroke) < 3:
-            path = f"$.drawings[{number}][{j}]"
-            raise Fault(422, "this model reads times; want strokes [xs, ys, ts]", path)
-    return raster.simplify(drawing, times=True)
+def simplified(drawings: list, *, timed: bool = False) -> list:
+    """Checked drawings to fit, simplified, which may take seconds; `timed`: with their times."""
+    return [raster.simplify(one, times=timed) for one in drawings]
 
 
 def read_collect(body: bytes) -> CollectRequest:
     """A drawing to keep. Raises Fault for what is none."""
-    try:
-        asked = _collect(body)
-    except msgspec.ValidationError as error:
-        raise _refused(error) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Fault(400, f"not JSON: {error}") from error
+    asked = _decoded(_collect, body)
     _check(asked.drawing, "$.drawing")
     return asked
 
 
-def _fitted(body: bytes, error: msgspec.ValidationError) -> PredictRequest:
-    """A request with raw drawings, simplified; `error` says why they are no simplified ones."""
+def _decoded(decode: Callable[[bytes], Any], body: bytes) -> Any:
+    """The request that a body says; Fault for one that is no JSON, or not of its types."""
     try:
-        asked = _raw(body)
-    except msgspec.ValidationError as raw:
-        raise _refused(raw) from raw
-    for i, drawing in enumerate(asked.drawings):
-        if not (asked.fit or all(len(stroke) == 3 for stroke in drawing)):
-            fault = _refused(error)
-            fault.message += "; other coordinates want times, or `fit`"
-            raise fault
-        _check(drawing, f"$.drawings[{i}]")
-    asked.drawings = [raster.simplify(drawing) for drawing in asked.drawings]
+        return decode(body)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `")
+        raise Fault(422, message, path.rstrip("`") or "$") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Fault(400, f"not JSON: {error}") from error
+
+
+def _any_coordinates(body: bytes, fault: Fault) -> PredictRequest:
+    """A request with raw drawings; `fault` says why they are no simplified ones."""
+    asked = _decoded(_raw, body)
+    if not asked.fit and any(len(stroke) < 3 for drawing in asked.drawings for stroke in drawing):
+        fault.message += "; other coordinates want times, or `fit`"
+        raise fault
+    asked.fit = True
     return asked
+
+
+def _check_times(drawing: list, path: str) -> None:
+    for i, stroke in enumerate(drawing):
+        if len(stroke) < 3:
+            raise Fault(422, "this model reads times; want strokes [xs, ys, ts]", f"{path}[{i}]")
+
+
+def _check_work(drawings: list) -> None:
+    """Thinning a stroke that goes to and fro takes as many steps as its points squared."""
+    if sum(len(stroke[0]) ** 2 for drawing in drawings for stroke in drawing) > MAX_WORK:
+        why = f"the squares of the strokes' numbers of points sum to more than {MAX_WORK:,}"
+        raise Fault(422, f"{why}; send fewer drawings, or shorter strokes", "$.drawings")
 
 
 def _check(drawing: list, path: str) -> None:
@@ -189,11 +202,6 @@ def _check(drawing: list, path: str) -> None:
         if len(set(lengths)) > 1:
             why = f"a stroke's lists have lengths {lengths}; want equal ones"
             raise Fault(422, why, f"{path}[{i}]")
-
-
-def _refused(error: msgspec.ValidationError) -> Fault:
-    message, _, path = str(error).partition(" - at `")
-    return Fault(422, message, path.rstrip("`") or "$")
 
 
 def openapi() -> dict[str, Any]:

@@ -65,12 +65,38 @@ def test_where_the_network_looked_is_told_when_asked(client):
 
 def test_raw_drawings_are_simplified():
     raw = [[[1000.5, 1000.5, 1100.5], [-3, 7, 7], [0, 10, 20]]]
-    assert wire.read_predict(json.dumps({"drawings": [raw]}).encode()).drawings == [
-        raster.simplify(raw)
-    ]
+    asked = wire.read_predict(json.dumps({"drawings": [raw]}).encode())
+    assert asked.fit
+    assert wire.simplified(asked.drawings) == [raster.simplify(raw)]
     untimed = [raw[0][:2]]
     asked = wire.read_predict(json.dumps({"drawings": [untimed], "fit": True}).encode())
-    assert asked.drawings == [raster.simplify(untimed)]
+    assert wire.simplified(asked.drawings) == [raster.simplify(untimed)]
+
+
+def test_drawings_that_take_long_to_simplify_are_refused(client):
+    zigzag = [[9 * (i % 2) for i in range(4000)], [i // 400 for i in range(4000)]]
+    asked = {"drawings": [[zigzag] * 2], "fit": True}
+    status, path, why = said(client.post("/v1/predict", json=asked))
+    assert (status, path) == (422, "$.drawings")
+    assert "sum to more than 20,000,000; send fewer" in why
+
+
+def test_other_requests_are_answered_while_drawings_are_simplified(client, address, monkeypatch):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def simplify(drawing, **_):
+        begun.set()
+        assert go_on.wait(60)
+        return drawing
+
+    monkeypatch.setattr(raster, "simplify", simplify)
+    slow = {"drawings": [CAT], "fit": True}
+    with flying(lambda: httpx2.post(f"{address}/v1/predict", json=slow, timeout=60)):
+        assert begun.wait(60)
+        try:
+            assert client.get("/healthz", timeout=10).json() == {"status": "ok"}
+        finally:
+            go_on.set()
 
 
 def test_fit_scales_whole_coordinates_too_as_a_recognizer_does(serving):
@@ -89,7 +115,9 @@ def test_fit_scales_whole_coordinates_too_as_a_recognizer_does(serving):
 def test_a_model_that_reads_times_wants_them():
     timed = [[[0, 10, 20], [0, 0, 5], [0, 40, 90]]]
     body = json.dumps({"drawings": [timed]}).encode()
-    assert wire.read_predict(body, timed=True).drawings == [raster.simplify(timed, times=True)]
+    asked = wire.read_predict(body, timed=True)
+    assert asked.fit
+    assert wire.simplified(asked.drawings, timed=True) == [raster.simplify(timed, times=True)]
     with pytest.raises(wire.Fault, match="this model reads times") as caught:
         wire.read_predict(json.dumps({"drawings": [CAT]}).encode(), timed=True)
     assert (caught.value.status, caught.value.path) == (422, "$.drawings[0][0]")
@@ -123,6 +151,8 @@ def test_a_model_that_reads_times_is_served_to_the_page_and_to_others(serving, t
         ("", 400, "$", "truncated"),
         ("\xff", 400, "$", "not JSON"),
         ('{"drawings": [[[[NaN], [1]]]]}', 400, "$", "malformed"),
+        ('{"drawings":[[[[0.5],[1]]]', 400, "$", "truncated"),
+        ('{"drawings":[[[[0.5],[1]]]],"\xff":1}', 400, "$", "not JSON"),
         ("[" * 200_000, 422, "$", "Expected `object`"),
         ('{"drawings": ' + "[" * 200_000, 422, "$.drawings[0][0][0][0]", "Expected `float`"),
         ('{"drawings": [[[[1e400], [1]]]]}', 422, "$.drawings[0][0][0][0]", "out of range"),
