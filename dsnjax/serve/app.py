@@ -4,6 +4,7 @@ No request, however wrong, ends in 500 or a traceback; each fault says in JSON w
 """
 
 import asyncio
+import errno
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -222,6 +223,11 @@ def _json(body: bytes) -> Response:
 
 def _append(folder: Path, name: str, row: dict) -> None:
     """Adds a row to the category's file, which training reads: one write, so rows stay whole."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{name}.ndjson").open("ab") as file:
-        file.write(msgspec.json.encode(row) + b"\n")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / f"{name}.ndjson").open("ab") as file:
+            file.write(msgspec.json.encode(row) + b"\n")
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise wire.Fault(422, "too long for a file's name", "$.category") from error
+        raise wire.Fault(507, f"the drawing cannot be kept: {error.strerror}") from error

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import uvicorn
@@ -93,8 +94,10 @@ def serve(model: Path | None, host: str, port: int, options: app.Options) -> Non
         port: 0 takes a free one; the line that is printed says which.
 
     Raises:
-        UserError: no usable model, or the address cannot be had.
+        UserError: no usable model, or the address or the folder to collect in cannot be had.
     """
+    if options.collect is not None:
+        make_writable(options.collect)
     with listen(host, port) as listening:
         try:
             served = site.Model.of(bundle.find(model))
@@ -105,6 +108,17 @@ def serve(model: Path | None, host: str, port: int, options: app.Options) -> Non
         if not runtime.there():
             print(f"the page uses the server only: {runtime.MISSING}", flush=True)
         server(app.make(served, options), options).run(sockets=[listening])
+
+
+def make_writable(folder: Path) -> None:
+    """Makes the folder. Raises UserError where no file can be written into it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UserError(
+            f"serve: --collect {folder}: {error.strerror}; name a folder that can be written"
+        ) from error
 
 
 def server(application: Any, options: app.Options) -> Server:

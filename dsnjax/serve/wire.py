@@ -218,7 +218,7 @@ def openapi() -> dict[str, Any]:
         "422": "A value is not what it should be; `path` says which.",
     }
     busy = {"503": "Too much is asked at once; Retry-After says when to ask again."}
-    none_kept = {"404": "This server keeps no drawings."}
+    none_kept = {"404": "This server keeps no drawings.", "507": "It cannot write the drawing."}
     predict = _operation("predict", "Name drawings", PredictResponse, faults | busy)
     collect = _operation("collect", "Keep a drawing", CollectResponse, faults | none_kept)
     return {

@@ -326,7 +326,7 @@ def test_the_document_describes_the_structs_that_check(client):
     faults = {"400", "408", "413", "415", "422"}
     assert {path: set(one["post"]["responses"]) for path, one in document["paths"].items()} == {
         "/v1/predict": {"200", *faults, "503"},
-        "/v1/collect": {"200", *faults, "404"},
+        "/v1/collect": {"200", *faults, "404", "507"},
     }
 
 
@@ -356,6 +356,17 @@ def test_saved_drawings_become_files_that_training_reads(gate, serving, tmp_path
     rows = [row for row in formats.read(files) if isinstance(row, formats.Drawing)]
     assert [row.word for row in rows] == ["my cat", "my cat", "дом"]
     assert [[*map(list, stroke)] for stroke in rows[0].drawing] == CAT
+
+
+def test_what_cannot_be_saved_is_told(gate, serving, tmp_path):
+    (tmp_path / "cat.ndjson").mkdir()
+    with serving(gate, collect=tmp_path) as address:
+        for name, *told in (
+            ("cat", 507, "$", "the drawing cannot be kept: Is a directory"),
+            ("\U00020000" * 64, 422, "$.category", "too long for a file's name"),
+        ):
+            answer = httpx2.post(f"{address}/v1/collect", json={"category": name, "drawing": CAT})
+            assert said(answer) == tuple(told)
 
 
 def test_a_broken_network_is_a_counted_500_of_its_requests_only(serving):

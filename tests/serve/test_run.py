@@ -106,11 +106,14 @@ def test_a_port_that_is_taken_is_one_line(capsys):
         (["--model", "nowhere"], "nowhere: no model here"),
         (["--workdir", "a", "--model", "b"], "are both given; want one"),
         (["--host", "no.such.host.invalid"], "no.such.host.invalid:8000: "),
+        (["--collect", "file"], "--collect file: File exists; name a folder that can be written"),
+        (["--collect", "file/in"], "--collect file/in: Not a directory; name a folder"),
         (["--port", "99999"], "less than or equal to 65535"),
     ],
 )
 def test_a_mistake_is_one_line(capsys, tmp_path, monkeypatch, words, message):
     monkeypatch.chdir(tmp_path)
+    Path("file").touch()
     words = words if "--port" in words or "--host" in words else [*words, "--port", "0"]
     assert main.main(["serve", *words]) == 2
     error = capsys.readouterr().err
