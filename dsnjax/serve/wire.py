@@ -4,6 +4,8 @@ The structs that check a request are those the OpenAPI document is made from, so
 promise anything else.
 """
 
+import re
+import unicodedata
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -105,7 +107,10 @@ class PredictResponse(msgspec.Struct):
 class CollectRequest(msgspec.Struct, forbid_unknown_fields=True):
     """A drawing to keep under a category's name."""
 
-    category: Annotated[str, Meta(pattern=r"^\w[\w '-]{0,63}$")]
+    # As page/collection.js has it. Python's re knows no marks (\p{M}): see _nameable.
+    category: Annotated[
+        str, Meta(extra_json_schema={"pattern": r"^[\p{L}\p{N}_][\p{L}\p{M}\p{N}_ '-]{0,63}$"})
+    ]
     drawing: Drawing
 
 
@@ -157,8 +162,18 @@ def simplified(drawings: list, *, timed: bool = False) -> list:
 def read_collect(body: bytes) -> CollectRequest:
     """A drawing to keep. Raises Fault for what is none."""
     asked = _decoded(_collect, body)
+    if not _nameable(asked.category):
+        raise Fault(422, "want a name of letters, digits and spaces, 64 at most", "$.category")
     _check(asked.drawing, "$.drawing")
     return asked
+
+
+def _nameable(name: str) -> bool:
+    """Whether the page would save under the name. No other folder's file has such a name."""
+    if len(name) > 64:
+        return False
+    marks_out = (letter for letter in name[1:] if not unicodedata.category(letter).startswith("M"))
+    return re.fullmatch(r"\w[\w '-]*", name[:1] + "".join(marks_out)) is not None
 
 
 def _decoded(decode: Callable[[bytes], Any], body: bytes) -> Any:

@@ -344,17 +344,17 @@ def test_nothing_is_kept_unless_a_folder_was_named(client):
 
 def test_saved_drawings_become_files_that_training_reads(gate, serving, tmp_path):
     with serving(gate, collect=tmp_path / "own") as address:
-        for name in ("my cat", "my cat", "дом"):
+        for name in ("my cat", "my cat", "дом", "बिल्ली"):
             answer = httpx2.post(f"{address}/v1/collect", json={"category": name, "drawing": CAT})
             assert answer.status_code == 200
-        for name in ("../x", "a/b", "", ".hidden", "x" * 65, "a\nb", "a\x00"):
+        for name in ("../x", "a/b", "", ".hidden", "x" * 65, "a\nb", "a\n", "\u0301a", "a\x00"):
             answer = httpx2.post(f"{address}/v1/collect", json={"category": name, "drawing": CAT})
             assert said(answer)[:2] == (422, "$.category")
     files = sorted((tmp_path / "own").iterdir())
-    assert [file.name for file in files] == ["my cat.ndjson", "дом.ndjson"]
+    assert [file.name for file in files] == ["my cat.ndjson", "дом.ndjson", "बिल्ली.ndjson"]
     assert sorted(tmp_path.iterdir()) == [tmp_path / "own"]
     rows = [row for row in formats.read(files) if isinstance(row, formats.Drawing)]
-    assert [row.word for row in rows] == ["my cat", "my cat", "дом"]
+    assert [row.word for row in rows] == ["my cat", "my cat", "дом", "बिल्ली"]
     assert [[*map(list, stroke)] for stroke in rows[0].drawing] == CAT
 
 
