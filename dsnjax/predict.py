@@ -1,8 +1,9 @@
 """Drawings in, the names of what is drawn and their probabilities out."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import chain, islice, repeat
@@ -106,15 +107,28 @@ def chunks(
         for number, row in enumerate(formats.read(files, fit=fit), 1)
     )
     sizes = chain([16, 64], repeat(BATCH))
-    with ThreadPoolExecutor(1) as pool:
 
-        def following() -> Future:
-            return pool.submit(lambda count: list(islice(read, count)), next(sizes))
+    def following() -> Future:
+        return _begun(lambda size: list(islice(read, size)), next(sizes))
 
+    ahead = following()
+    while chunk := ahead.result():
         ahead = following()
-        while chunk := ahead.result():
-            ahead = following()
-            yield chunk
+        yield chunk
+
+
+def _begun(work: Callable, *words: Any) -> Future:
+    """Work in a thread that no end of the program waits for: it may wait for input."""
+    answer: Future = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(work(*words))
+        except BaseException as error:  # raised where the answer is asked for
+            answer.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return answer
 
 
 def _untimed(row: formats.Drawing, number: int) -> formats.Drawing | formats.Reject:

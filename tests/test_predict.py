@@ -1,5 +1,4 @@
 import gzip
-import io
 import json
 import re
 import shutil
@@ -68,9 +67,28 @@ def test_every_row_is_answered_in_order_also_a_bad_one(recognizer, tmp_path, mon
     assert [len(one["top"]) for one in found] == [3, 0, 3, 0]
     assert "a.ndjson:2: range" in found[1]["error"]
     assert found[0]["top"] == found[2]["top"]
-    stdin = io.TextIOWrapper(io.BytesIO(rows[0].encode()))
-    monkeypatch.setattr("sys.stdin", stdin)
-    assert list(predict.rows(recognizer, ["-"])) == found[:1]
+    (tmp_path / "first").write_text(rows[0])
+    with (tmp_path / "first").open() as file:
+        monkeypatch.setattr("sys.stdin", file)
+        assert list(predict.rows(recognizer, ["-"])) == found[:1]
+
+
+def test_sigterm_ends_it_at_once_though_more_rows_may_come():
+    words = [sys.executable, "-m", "dsnjax.main", "predict"]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe)
+    assert process.stdin and process.stdout and process.stderr
+    try:
+        for _ in range(16):  # its first chunk
+            process.stdin.write(json.dumps({"drawing": CAT}).encode() + b"\n")
+        process.stdin.flush()
+        assert process.stdout.readline()
+        process.terminate()
+        assert process.wait(60) == 75
+        assert process.stderr.read() == b"dsnjax: interrupted; the same command goes on\n"
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_files_of_every_form_name_the_same_drawing_alike(recognizer, tmp_path):

@@ -132,7 +132,9 @@ def read(paths: Iterable[str | Path], *, fit: bool = False) -> Iterator[Drawing 
     """
     for path in paths:
         if str(path) == "-":
-            yield from rows(Source(sys.stdin.buffer, "standard input"), fit=fit)
+            # Not sys.stdin.buffer: Python closes it at its end, and aborts if a thread reads it.
+            with open(sys.stdin.fileno(), "rb", closefd=False) as stream:
+                yield from rows(Source(stream, "standard input"), fit=fit)
         else:
             try:
                 stream = open_file(path)

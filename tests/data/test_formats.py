@@ -124,8 +124,10 @@ def test_long_line_is_cut_and_the_next_row_is_read(monkeypatch):
 def test_files_and_standard_input_give_one_result_a_row_in_order(tmp_path, monkeypatch):
     (tmp_path / "a.ndjson").write_bytes(CAT + b"\n" + CAT[:-9] + b"\n")
     (tmp_path / "b.ndjson.gz").write_bytes(gzip.compress(row([[[1], [2]]])))
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(row([[[3], [4]]]))))
-    found = list(formats.read([tmp_path / "a.ndjson", "-", tmp_path / "b.ndjson.gz"]))
+    (tmp_path / "c").write_bytes(row([[[3], [4]]]))
+    with (tmp_path / "c").open() as file:
+        monkeypatch.setattr("sys.stdin", file)
+        found = list(formats.read([tmp_path / "a.ndjson", "-", tmp_path / "b.ndjson.gz"]))
     assert [type(item).__name__ for item in found] == ["Drawing", "Reject", "Drawing", "Drawing"]
     assert found[2:] == [formats.Drawing([([3], [4])]), formats.Drawing([([1], [2])])]
 
