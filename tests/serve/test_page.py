@@ -32,6 +32,17 @@ FLAGS = [
 ROOF = [[0.2, 0.5, 0.8], [0.6, 0.2, 0.6]]
 WALL = [[0.2, 0.2, 0.8, 0.8], [0.6, 0.9, 0.9, 0.6]]
 BLOCKED = {"profile": {"default_content_setting_values": {"cookies": 2}}}  # all storage is
+LATE = """
+export const env = { wasm: {} };
+export class Tensor {}
+const session = { inputNames: [], run: async () => ({ probabilities: { data: [1] } }) };
+export const InferenceSession = {
+  create: () => {
+    document.body.dataset.awaited = "true";
+    return new Promise((go) => (window.arrive = () => go(session)));
+  },
+};
+"""  # a runtime whose network comes when it is let
 HOSTILE = "<script>ran=1</script><img src=x onerror=ran=1>"
 
 
@@ -249,6 +260,15 @@ def test_drawings_saved_under_a_new_name_stay_and_become_a_file(visit, address, 
     page.get_by_text("my house · 2").wait_for(state="detached")
 
 
+@pytest.mark.parametrize("name", ["constructor", "__proto__"])
+def test_a_name_may_be_that_of_what_every_object_has(visit, address, name):
+    page = visit(address)
+    draw(page, ROOF)
+    page.get_by_label("Name of what you drew").fill(name)
+    page.get_by_role("button", name="Save drawing").click()
+    page.get_by_text(f"{name} · 1").wait_for()
+
+
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
@@ -326,6 +346,27 @@ def test_without_the_runtime_the_page_says_so_and_uses_the_server(visit, address
     page = visit(address)
     page.get_by_text("what runs it in browsers is not installed there").wait_for()
     assert page.get_by_label("In browser").is_disabled()
+
+
+def test_the_browsers_network_takes_no_place_when_it_comes_after_the_server_was_chosen(
+    visit, gate, serving, model
+):
+    names = ("ant", "bird", "cat")
+    about = site.Model(gate, b"", model.about | {"categories": names, "browser": True})
+    with serving(about) as address:
+        page = visit(address)
+        page.route(
+            "**/ort.wasm.min.mjs",
+            lambda route: route.fulfill(body=LATE, content_type="text/javascript"),
+        )
+        page.reload()
+        page.wait_for_selector("body[data-awaited]")
+        page.locator("label", has_text="On server").click()
+        page.get_by_text("Runs on the server.").wait_for()
+        page.evaluate("arrive(); new Promise((go) => setTimeout(go))")
+        assert page.locator("#note").inner_text() == "Runs on the server."
+        with page.expect_response("**/v1/predict"):
+            draw(page, ROOF)
 
 
 def unplugged(page) -> list[str]:

@@ -21,7 +21,7 @@ export class Collection {
     if (!NAME.test(name)) {
       throw new Error("A name has letters, digits and spaces, 64 at most.");
     }
-    const before = this.drawings[name] ?? [];
+    const before = Object.hasOwn(this.drawings, name) ? this.drawings[name] : [];
     this.#write({ ...this.drawings, [name]: [...before, drawing] });
   }
 

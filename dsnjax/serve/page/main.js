@@ -93,10 +93,15 @@ async function run(place) {
   recognizer = null;
   const note = place === "browser" ? "Loading the network …" : "";
   at("note").textContent = note;
+  let why = null;
   try {
     loaded[place] ??= place === "browser" ? await InBrowser.load(model) : new OnServer(model);
   } catch (error) {
-    at("note").textContent = `The network does not run here: ${error.message}`;
+    why = `The network does not run here: ${error.message}`;
+  }
+  if (!document.querySelector(`input[value=${place}]`).checked) return; // another was chosen
+  if (why !== null) {
+    at("note").textContent = why;
     return;
   }
   recognizer = loaded[place];
