@@ -103,6 +103,7 @@ def serve(model: Path | None, host: str, port: int, options: app.Options) -> Non
             served = site.Model.of(bundle.find(model))
         except CheckpointError as error:
             raise UserError(str(error)) from error
+        served.warm_up()
         name = f"[{host}]" if ":" in host else host
         print(f"http://{name}:{listening.getsockname()[1]}/  draw, or POST /v1/predict", flush=True)
         if not runtime.there():

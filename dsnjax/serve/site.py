@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import raster
 from dsnjax import bundle
 from dsnjax.data import files
 from dsnjax.errors import UserError
@@ -40,6 +41,11 @@ class Model:
 
         exported = onnx.build(trained)
         return cls(Session(exported), exported, told(About.of(trained)))
+
+    def warm_up(self) -> None:
+        """Compiles what requests run, or loads it from numba's cache: the first would wait."""
+        line = [[[0, 255], [0, 255], [0, 9]]]
+        self.network(raster.pack([raster.simplify(line, times=self.about["timed"])]))
 
 
 def told(about: About) -> dict[str, Any]:

@@ -90,6 +90,39 @@ def test_sigterm_answers_what_is_under_way_and_ends_well(server):
     assert (process.returncode, errors) == (0, "")
 
 
+def test_nothing_is_compiled_once_the_address_is_said():
+    code = """
+from dsnjax.serve import app, run
+from raster import kernels
+
+def compiled():
+    return {name: len(one.signatures) for name, one in vars(kernels).items()
+            if hasattr(one, "signatures")}
+
+at_first, make = {}, run.server
+
+def server(*words):
+    at_first.update(compiled())
+    return make(*words)
+
+run.server = server
+run.serve(None, "127.0.0.1", 0, app.Options())
+print(compiled() == at_first)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        address = process.stdout.readline().split("/  ")[0]
+        for fit in (False, True):
+            asked = {"drawings": [[[[0, 255], [0, 255]]]], "fit": fit}
+            answer = httpx2.post(f"{address}/v1/predict", json=asked, timeout=60)
+            assert answer.status_code == 200
+        process.terminate()
+        assert process.communicate(timeout=60)[0].splitlines()[-1] == "True"
+    finally:
+        process.kill()
+
+
 def test_a_port_that_is_taken_is_one_line(capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
