@@ -42,10 +42,7 @@ def svg(drawing: Sequence[Sequence], size: int, thickness: float) -> str:
         thickness: of a stroke, in pixels.
     """
     wide = thickness * 255 / max(size - thickness, 1)
-    lines = [
-        f'<path d="M{"L".join(f"{x:g} {y:g}" for x, y in zip(*stroke[:2], strict=True))}"/>'
-        for stroke in drawing
-    ]
+    lines = [f'<path d="{path(stroke)}"/>' for stroke in drawing]
     box = f"{-wide / 2:g} {-wide / 2:g} {255 + wide:g} {255 + wide:g}"
     form = f'fill="none" stroke="black" stroke-width="{wide:g}"'
     return (
@@ -54,3 +51,12 @@ def svg(drawing: Sequence[Sequence], size: int, thickness: float) -> str:
         + "\n".join(lines)
         + "\n</g>\n</svg>\n"
     )
+
+
+def path(stroke: Sequence[Sequence[float]]) -> str:
+    """The `d` of a stroke's path in whole numbers, which are exact for simplified drawings."""
+    xs, ys = (np.rint(column).astype(int) for column in stroke[:2])
+    moves = zip(np.diff(xs), np.diff(ys), strict=True)
+    # A stroke of one point has no length; with round caps a move of nothing makes a dot.
+    steps = "".join(f"{dx}{dy:+d} " for dx, dy in moves).rstrip() or "0+0"
+    return f"M{xs[0]} {ys[0]}l{steps}"

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dsnjax import pictures
+
 Drawing = Sequence[Sequence[Sequence[float]]]
 
 SIDE = 255
@@ -22,7 +24,7 @@ def svg(drawing: Drawing, weight: Sequence[float] = (), grid: np.ndarray | None 
     parts = [f'<svg class="drawing" viewBox="{box}" role="img">']
     if grid is not None:
         parts += _cells(grid)
-    paths = [_path(stroke) for stroke in drawing]
+    paths = [pictures.path(stroke) for stroke in drawing]
     if len(weight):
         for path, own in zip(paths, weight, strict=True):
             parts.append(f'<path d="{path}"/>')
@@ -30,15 +32,6 @@ def svg(drawing: Drawing, weight: Sequence[float] = (), grid: np.ndarray | None 
     else:
         parts.append(f'<path d="{"".join(paths)}"/>')
     return "".join([*parts, "</svg>"])
-
-
-def _path(stroke: Sequence[Sequence[float]]) -> str:
-    """Path of one stroke in whole numbers, which are exact for simplified drawings."""
-    xs, ys = (np.rint(column).astype(int) for column in stroke[:2])
-    moves = zip(np.diff(xs), np.diff(ys), strict=True)
-    # A stroke of one point has no length; with round caps a move of nothing makes a dot.
-    steps = "".join(f"{dx}{dy:+d} " for dx, dy in moves).rstrip() or "0+0"
-    return f"M{xs[0]} {ys[0]}l{steps}"
 
 
 def _cells(grid: np.ndarray) -> list[str]:
