@@ -11,6 +11,12 @@ LINE = 14  # pixels of a caption's height
 LETTER = 6  # pixels of its letters' width
 COLUMNS = 10
 NARROWEST = 96  # pixels; room for 16 letters
+LARGEST = 89_000_000  # pixels of a sheet; Pillow warns when it opens a larger picture
+
+
+def most(size: int) -> int:
+    """How many drawings of a size fit on a sheet."""
+    return LARGEST // (COLUMNS * max(size, NARROWEST) * (size + LINE)) * COLUMNS
 
 
 def sheet(images: np.ndarray, captions: Sequence[str], path: Path) -> None:
