@@ -143,6 +143,8 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address, family=family, backlog=CONNECTIONS)
+    except UnicodeError as error:  # an empty or an endless part between the dots
+        raise UserError(f"serve: {host}: no name of a host; give another --host") from error
     except OSError as error:
         why = str(error.strerror).partition(" (")[0]
         raise UserError(f"serve: {host}:{port}: {why}; give another --host or --port") from error

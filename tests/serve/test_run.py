@@ -138,6 +138,7 @@ def test_a_port_that_is_taken_is_one_line(capsys):
     [
         (["--model", "nowhere"], "nowhere: no model here"),
         (["--workdir", "a", "--model", "b"], "are both given; want one"),
+        (["--host", "a..b"], "serve: a..b: no name of a host; give another --host"),
         (["--host", "no.such.host.invalid"], "no.such.host.invalid:8000: "),
         (["--collect", "file"], "--collect file: File exists; name a folder that can be written"),
         (["--collect", "file/in"], "--collect file/in: Not a directory; name a folder"),
