@@ -14,6 +14,8 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -38,13 +40,9 @@ def main() -> int:
         raise SystemExit("bench_serve: FastAPI, the rival, is missing; pip install -e .[bench]")
     if chosen.quick:
         chosen.requests, chosen.rounds = 500, 2
-    servers = {name: start(name) for name in ("plain", "dsnjax")}
-    try:
-        return compare(chosen, servers)
-    finally:
-        for process, _ in servers.values():
-            process.terminate()
-            process.wait(60)
+    with ExitStack() as stack:
+        names = ("plain", "dsnjax")
+        return compare(chosen, {name: stack.enter_context(started(name)) for name in names})
 
 
 def compare(chosen, servers: dict[str, tuple[subprocess.Popen, int]]) -> int:
@@ -113,12 +111,16 @@ async def load(port: int, requests: list[bytes]) -> list[float]:
     return waits
 
 
-def start(name: str) -> tuple[subprocess.Popen, int]:
-    """A server and its port, once it listens."""
+@contextmanager
+def started(name: str) -> Iterator[tuple[subprocess.Popen, int]]:
+    """A server and its port, once it listens; it ends with the block."""
     command = [sys.executable, __file__, "--serve", name]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    return process, int(process.stdout.readline())
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process, int(process.stdout.readline())
+        finally:
+            process.terminate()
 
 
 def be(name: str) -> int:

@@ -199,7 +199,7 @@ class Network(nn.Module):
 
 
 class Trainer:
-    """A training step of a network, as `dsnjax.train.make_train_step` takes it."""
+    """A training step of a network, as `dsnjax.step.make_train_step` takes it."""
 
     def __init__(self, settings: config.Config, categories: int, device: str, kind: str):
         """`kind` names the variant: float32 or bfloat16, eager or compiled."""
