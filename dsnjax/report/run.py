@@ -1,6 +1,7 @@
 """A work directory in, what its run said of every test drawing out."""
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from dsnjax import config as schema
 from dsnjax import evaluate, measured, metrics
 from dsnjax.data.store import Store
+from dsnjax.plan import Plan
 from dsnjax.report import curves, page, strokes
 from dsnjax.report.page import Markup
 from dsnjax.workdir import Workdir
@@ -55,17 +57,23 @@ class Run:
         return page.markup(map(strokes.svg, drawings))
 
 
+ARRAYS = ("row", "hash", "label", "rank", "top", "probability")  # what pages are made of
+# What changed bytes end in; RuntimeError where they say that the zip is locked, or packed otherwise.
+DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
 def answers(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of predictions.npz; none where it cannot be read."""
+    """The arrays of predictions.npz; none where one of them cannot be read."""
     try:
-        with np.load(path) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        with path.open("rb") as file, np.load(file) as arrays:
+            return {name: arrays[name] for name in ARRAYS}
+    except DAMAGE:
         return {}
 
 
 def load(path: Path) -> Run:
-    """A run; evaluated first where it never was, or where what was said is lost or damaged.
+    """A run; evaluated first where it never was, where what was said is lost or damaged, and where
+    it was trained on since.
 
     Raises:
         CheckpointError: nothing was trained there yet.
@@ -75,7 +83,16 @@ def load(path: Path) -> Run:
     config = workdir.config()
     said = answers(path / evaluate.PREDICTIONS)
     told = measured.figures(path)
-    if not said or "steps_left" not in told:
+    if not said or not current(workdir, config, told):
         evaluate.evaluate(workdir)
         said, told = answers(path / evaluate.PREDICTIONS), measured.figures(path)
     return Run(path.name or str(path), workdir, config, workdir.store(), told, said)
+
+
+def current(workdir: Workdir, config: schema.Config, told: dict[str, Any]) -> bool:
+    """Whether figures of evaluation.json are of the checkpoints that are there now."""
+    if not {"steps_left", "trained_on"} <= told.keys():
+        return False
+    plan = Plan(told["trained_on"], config.data.batch_size, config.run.epochs)
+    reached = max(workdir.checkpoints().steps(), default=0)
+    return plan.steps - told["steps_left"] == reached
