@@ -9,8 +9,9 @@ import jax
 from dsnjax import config as schema
 from dsnjax import state
 
-WIDTH, HEIGHT, GAP = 210, 40, 16  # of a box, and between boxes, in units of the drawing
+WIDTH, HEIGHT, GAP = 250, 40, 16  # of a box, and between boxes, in units of the drawing
 Box = tuple[str, str]  # what it is, and its sizes
+FEATURE = "feature"
 
 
 def svg(run: schema.Config, categories: int) -> str:
@@ -28,11 +29,15 @@ def svg(run: schema.Config, categories: int) -> str:
         left = GAP + number * (WIDTH + GAP)
         parts += stack(boxes, left, rows - len(boxes))
     middle = (width - WIDTH) / 2
-    below = stack(shared(run, categories, weights), middle, rows)
+    boxes = shared(run, categories, weights)
+    below = stack(boxes, middle, rows)
     for number in range(len(columns)):
         x = GAP + number * (WIDTH + GAP) + WIDTH / 2
         parts.append(line(x, top(rows) - GAP, middle + WIDTH / 2, top(rows)))
-    height = top(rows + len(shared(run, categories, weights)))
+    height = top(rows + len(boxes))
+    if run.loss.alpha:
+        feature = rows + [name for name, _ in boxes].index(FEATURE)
+        parts.append(around(middle, feature, rows + len(boxes) - 1))
     head = f'<svg class="chart" role="img" aria-label="The network" viewBox="0 0 {width} {height}"'
     font = 'xmlns="http://www.w3.org/2000/svg" font-family="sans-serif" font-size="11"'
     return "".join([f"{head} {font}>", *parts, *below, "</svg>"])
@@ -52,24 +57,29 @@ def count(run: schema.Config, categories: int) -> dict[str, int]:
 def image_branch(run: schema.Config, weights: dict[str, int]) -> list[Box]:
     """Boxes from the image on."""
     cnn, size = run.model.cnn, run.data.image_size
-    kind = {"plain": "plain convolutions", "light": "light residual blocks"}.get(
-        cnn.block, f"{cnn.block} residual blocks"
-    )
+    kind = "plain convolutions" if cnn.block == "plain" else f"{cnn.block} blocks"
+    kind += f", {cnn.groups} groups" * (cnn.groups > 1) + ", squeeze" * bool(cnn.squeeze)
     stages = ", ".join(f"{n} x {w}" for n, w in zip(cnn.blocks, cnn.widths, strict=True))
-    return [
-        ("image", f"{size} x {size} x {len(run.data.levels)}"),
-        (f"CNN: {kind}", f"{stages}; {weights['cnn']:,} weights"),
-    ]
+    image = f"{size} x {size} x {len(run.data.levels)}"
+    boxes = [("image", image + f", in squares of {cnn.stem} x {cnn.stem}" * (cnn.stem > 1))]
+    if cnn.block != "plain":
+        pixels = "3 x 3" if cnn.stem else "7 x 7 by 2, max pooling"
+        boxes.append(("first convolution", f"{pixels}, {cnn.widths[0]} features"))
+    boxes.append((f"CNN: {kind}", f"{stages}; {weights['cnn']:,} weights"))
+    if cnn.dense:
+        boxes.append(("layer over the whole grid", f"{cnn.dense} features"))
+    return boxes
 
 
 def point_branch(run: schema.Config, weights: dict[str, int]) -> list[Box]:
     """Boxes from the points on."""
     rnn = run.model.rnn
     convolutions = ", ".join(f"{w} over {k}" for w, k in zip(rnn.widths, rnn.kernels, strict=True))
+    strides = f", strides {', '.join(map(str, rnn.strides))}" if max(rnn.strides) > 1 else ""
     ways = "both directions" if rnn.bidirectional else "one direction"
     return [
         ("points", f"{run.data.length} x (dx, dy, pen)"),
-        ("1-D convolutions", f"{convolutions} points"),
+        (f"1-D convolutions{strides}", f"{convolutions} points"),
         (
             f"RNN: {rnn.layers} x {rnn.cell.upper()} {rnn.hidden}, {ways}",
             f"{weights['rnn']:,} weights with the convolutions",
@@ -79,17 +89,20 @@ def point_branch(run: schema.Config, weights: dict[str, int]) -> list[Box]:
 
 def shared(run: schema.Config, categories: int, weights: dict[str, int]) -> list[Box]:
     """Boxes below the branches."""
-    model = run.model
-    head = ("FC", f"{categories} categories")
-    boxes = [head]
+    model, loss, total = run.model, run.loss, sum(weights.values())
+    head = ("FC", f"{categories} categories; {total:,} weights in all")
+    grid, steps = "mean of the grid", f"{model.rnn.pool} of the steps"
+    boxes = [(FEATURE, grid if model.branches == "cnn" else steps), head]
     if model.branches == "both" and model.fusion == "tokens":
-        boxes = [("attention over both branches' tokens", f"{model.heads} heads of {model.width}")]
-        boxes.append(head)
+        heads = f"{model.heads} heads of {model.width // model.heads}"
+        boxes = [("attention over both branches' tokens", heads)]
+        boxes += [(FEATURE, f"{model.width} numbers"), head]
     elif model.branches == "both":
-        boxes = [("FC in each branch", head[1]), ("attention over the two", "weighed sum")]
-    center = f" + {run.loss.alpha:g} x center loss" if run.loss.alpha else ""
-    total = f"{sum(weights.values()):,} weights in all"
-    return [*boxes, (f"cross entropy{center}", total)]
+        boxes = [(FEATURE, f"{grid} and {steps}, side by side")]
+        boxes += [("FC in each branch", head[1]), ("attention over the two", "weighed sum")]
+    center = f" + {loss.alpha:g} x center loss" if loss.alpha else ""
+    own = f"+ {loss.auxiliary:g} x each branch's cross entropy" if loss.auxiliary else ""
+    return [*boxes, (f"cross entropy{center}", own * (model.branches == "both"))]
 
 
 def top(row: int) -> int:
@@ -102,10 +115,11 @@ def stack(boxes: Sequence[Box], left: float, first: int) -> list[str]:
     parts, x = [], left + WIDTH / 2
     for row, (name, sizes) in enumerate(boxes, first):
         y = top(row)
+        baseline = y + (17 if sizes else 24)
         parts.append(
             f'<rect x="{left}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="6" fill="none" '
             'stroke="currentColor" stroke-opacity="0.5"/>'
-            f'<g fill="currentColor" text-anchor="middle"><text x="{x}" y="{y + 17}">'
+            f'<g fill="currentColor" text-anchor="middle"><text x="{x}" y="{baseline}">'
             f'{html.escape(name)}</text><text x="{x}" y="{y + 31}" font-size="9" '
             f'opacity="0.7">{html.escape(sizes)}</text></g>'
         )
@@ -117,3 +131,12 @@ def stack(boxes: Sequence[Box], left: float, first: int) -> list[str]:
 def line(x: float, y: float, to_x: float, to_y: float) -> str:
     """A line from one box to the next."""
     return f'<path d="M{x} {y}L{to_x} {to_y}" stroke="currentColor" fill="none"/>'
+
+
+def around(left: float, first: int, last: int) -> str:
+    """A dashed line from one box past those below it to another: what center loss reads."""
+    x, y, to_y = left + WIDTH, top(first) + HEIGHT / 2, top(last) + HEIGHT / 2
+    return (
+        f'<path d="M{x} {y}h{GAP / 2}V{to_y}h-{GAP / 2}" stroke="currentColor" fill="none" '
+        'stroke-dasharray="3 2"/>'
+    )

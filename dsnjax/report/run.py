@@ -58,7 +58,7 @@ class Run:
 
 
 ARRAYS = ("row", "hash", "label", "rank", "top", "probability")  # what pages are made of
-# What changed bytes end in; RuntimeError where they say that the zip is locked, or packed otherwise.
+# What changed bytes end in; RuntimeError where they say that the zip is locked or otherwise packed.
 DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
