@@ -55,6 +55,7 @@ STYLE: Any = {
     "ytick.color": INK,
     "ytick.labelsize": 8,
 }
+MOST_BARS = 60
 Line = tuple[str, Sequence[float], Sequence[float]]  # name, x, y
 
 
@@ -99,13 +100,17 @@ def write(path: Path, svg: str) -> None:
 def histogram(values: np.ndarray, title: str, label: str, highest: float | None = None) -> str:
     """How often values occur; those above `highest` are counted in the last bar."""
     top = highest if highest is not None else float(values.max(initial=1))
-    bins = np.linspace(0, top, 41) if values.dtype.kind == "f" else np.arange(0, top + 2) - 0.5
-    if len(bins) > 60:
-        bins = np.linspace(0, top, 51)
+    edges = np.linspace(0, top, 41) if values.dtype.kind == "f" else whole_edges(math.ceil(top))
     with chart(4.8, 2.2) as (figure, axes):
-        axes.hist(np.minimum(values, top), bins=bins, color=SERIES[0])
+        axes.hist(np.minimum(values, top), bins=edges, color=SERIES[0])
         axes.set(xlabel=label, ylabel="drawings")
         return text(figure, title)
+
+
+def whole_edges(top: int) -> np.ndarray:
+    """Edges of bars for 0 to `top`, each of equally many whole numbers: else every third is tall."""
+    width = math.ceil((top + 1) / MOST_BARS)
+    return np.arange(0, top + width + 1, width) - 0.5
 
 
 def entropies(entropy: np.ndarray, cuts: tuple[float, float], title: str) -> str:

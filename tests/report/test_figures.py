@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from dsnjax.report import curves, figures
 
@@ -40,3 +41,11 @@ def test_a_legend_names_each_run_once_and_what_dashes_are():
     told = [{"step": 1, "accuracy": 0.5}, {"step": 2, "accuracy": 0.6, "valid_accuracy": 0.4}]
     svg = curves.chart([("one", told), ("two", told)])
     assert [svg.count(f">{name}<") for name in ("one", "two", "validation")] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(("top", "bars", "each"), [(8, 9, 1), (59, 60, 1), (60, 31, 2), (131, 44, 3)])
+def test_bars_of_a_histogram_hold_equally_many_whole_numbers(top, bars, each):
+    edges = figures.whole_edges(top)
+    counts, _ = np.histogram(np.arange(each * bars), bins=edges)
+    assert counts.tolist() == [each] * bars
+    assert edges[-2] < top < edges[-1]
