@@ -108,7 +108,7 @@ def histogram(values: np.ndarray, title: str, label: str, highest: float | None 
 
 
 def whole_edges(top: int) -> np.ndarray:
-    """Edges of bars for 0 to `top`, each of equally many whole numbers: else every third is tall."""
+    """Edges of bars for 0 to `top`, each of equally many whole numbers: else some are tall."""
     width = math.ceil((top + 1) / MOST_BARS)
     return np.arange(0, top + width + 1, width) - 0.5
 

@@ -28,7 +28,7 @@ def write(template: str, path: Path, numbers: dict[str, Any], **values: Any) -> 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"share": share, "count": lambda number: f"{number:,}"}
+    environment.filters |= {"share": share, "count": lambda number: f"{number:,}", "chance": chance}
     html = environment.get_template(template).render(version=__version__, **values)
     files.write(path.with_suffix(".json"), (json.dumps(numbers, indent=1) + "\n").encode())
     files.write(path, html.encode())
@@ -51,3 +51,8 @@ def markup(parts: Iterable[str]) -> list[Markup]:
 def share(value: float) -> str:
     """A share as a person reads it."""
     return f"{100 * value:.1f} %" if value == value else "-"
+
+
+def chance(p: float) -> str:
+    """The p of a test as a person reads it."""
+    return f"{p:.2g}" if p >= 1e-4 else "< 0.0001"

@@ -1,6 +1,7 @@
 """Answers for single drawings in, figures with their uncertainty out."""
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,6 +44,8 @@ def estimate(values: np.ndarray, seed: int = 0) -> Estimate:
 def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     """Two-sided exact p of McNemar's test: are two networks right equally often?
 
+    It is never 0: what is smaller than any float is told as the smallest one.
+
     Args:
         first: bool [n] whether one network named each drawing rightly.
         second: bool [n] the other network, the same drawings.
@@ -53,7 +56,7 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     for number in range(min(only_first, only_second)):
         term = term * (differ - number) // (number + 1)
         ways += term
-    return min(1.0, 2 * ways / 2**differ)
+    return min(1.0, max(2 * ways / 2**differ, sys.float_info.min))
 
 
 def groups(confusion: np.ndarray, least: float = 0.03) -> list[list[int]]:

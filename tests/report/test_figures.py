@@ -43,7 +43,9 @@ def test_a_legend_names_each_run_once_and_what_dashes_are():
     assert [svg.count(f">{name}<") for name in ("one", "two", "validation")] == [1, 1, 1]
 
 
-@pytest.mark.parametrize(("top", "bars", "each"), [(8, 9, 1), (59, 60, 1), (60, 31, 2), (131, 44, 3)])
+@pytest.mark.parametrize(
+    ("top", "bars", "each"), [(8, 9, 1), (59, 60, 1), (60, 31, 2), (131, 44, 3)]
+)
 def test_bars_of_a_histogram_hold_equally_many_whole_numbers(top, bars, each):
     edges = figures.whole_edges(top)
     counts, _ = np.histogram(np.arange(each * bars), bins=edges)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dsnjax.report import statistics
+from dsnjax.report import page, statistics
 
 
 def test_the_interval_of_a_share_is_that_of_the_normal_law():
@@ -24,6 +24,18 @@ def test_mcnemar_is_the_binomial_test_of_the_drawings_that_differ(first, second,
     hits = np.repeat([True, False, True], [first, second, 40])
     other = np.repeat([False, True, True], [first, second, 40])
     assert statistics.mcnemar(hits, other) == pytest.approx(p)
+
+
+def test_no_difference_is_impossible():
+    hits = np.ones(4000, bool)
+    assert 0 < statistics.mcnemar(hits, ~hits) < 1e-300
+
+
+@pytest.mark.parametrize(
+    ("p", "told"), [(1.0, "1"), (0.208, "0.21"), (0.00012, "0.00012"), (7e-33, "< 0.0001")]
+)
+def test_a_tiny_chance_is_not_told_to_the_last_digit(p, told):
+    assert page.chance(p) == told
 
 
 def test_categories_taken_for_one_another_are_a_group():
