@@ -11,6 +11,7 @@ import numpy as np
 from dsnjax.report import figures
 
 MOST = 60  # points of a line
+PARTS = 12  # a line tells of one batch: drawn is the mean over a 12th of the run, 5 lines at least
 
 
 def lines(workdir: Path) -> list[dict[str, Any]]:
@@ -33,15 +34,24 @@ def chart(named_lines: Sequence[tuple[str, Sequence[dict[str, Any]]]]) -> str:
         lines = []
         for name, told in named_lines:
             for suffix, key in (("", own), (figures.DASHED, held)):
-                pairs = [(line["step"], line[key]) for line in told if key in line]
-                if pairs:
-                    lines.append((name + suffix, *averaged(np.array(pairs))))
+                pairs = np.array([(line["step"], line[key]) for line in told if key in line])
+                if len(pairs):
+                    pairs = pairs if suffix else smoothed(pairs)
+                    lines.append((name + suffix, *averaged(pairs)))
         panels.append((label, lines))
     return figures.curves(panels, "Accuracy and loss against steps")
 
 
+def smoothed(pairs: np.ndarray) -> np.ndarray:
+    """Steps, and values as means of those around, fewer at both ends: [n, 2] to [n, 2]."""
+    window = np.ones(min(max(len(pairs) // PARTS, 4), len(pairs) - 1) // 2 * 2 + 1)
+    total = np.convolve(pairs[:, 1], window, "same")
+    count = np.convolve(np.ones(len(pairs)), window, "same")
+    return np.stack([pairs[:, 0], total / count], axis=1)
+
+
 def averaged(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Steps and values [n, 2] as at most MOST of each: a line's figures are of one batch alone."""
+    """Steps and values [n, 2] as at most MOST of each."""
     parts = np.array_split(pairs, min(len(pairs), MOST))
     return tuple(np.array([part.mean(axis=0) for part in parts]).T)
 

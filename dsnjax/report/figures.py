@@ -10,7 +10,6 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ with extra("report", "report"):
     from matplotlib.lines import Line2D
 
 INK = "#010203"  # stands for the page's text colour until the chart is text
+LINES, MARKS = ("-", ":", "-."), ("o", "s", "^")  # of eight runs each
 SERIES = ("#3b82c4", "#d97742", "#4a9d6b", "#a667b8", "#c2a136", "#4aa3a8", "#c0566e", "#7d7f8c")
 STYLE: Any = {
     "axes.axisbelow": True,
@@ -117,9 +117,10 @@ def entropies(entropy: np.ndarray, cuts: tuple[float, float], title: str) -> str
     """Entropy histogram of one category with the filter's cuts: Figure 5 of the paper."""
     bins = np.linspace(entropy.min(), max(entropy.max(), entropy.min() + 1e-3), 61)
     inside = (cuts[0] < entropy) & (entropy < cuts[1])
-    with chart(4.8, 2.5) as (figure, axes):
-        axes.hist(entropy[inside], bins=bins, color=SERIES[0], label="kept")
-        axes.hist(entropy[~inside], bins=bins, color=SERIES[1], label="dropped")
+    with chart(4.8, 2.7) as (figure, axes):
+        kept, dropped = entropy[inside], entropy[~inside]
+        axes.hist(kept, bins=bins, color=SERIES[0], label=f"{len(kept):,} kept")
+        axes.hist(dropped, bins=bins, color=SERIES[1], label=f"{len(dropped):,} dropped")
         for cut in cuts:
             if np.isfinite(cut):
                 axes.axvline(cut, color=INK, linewidth=0.9, linestyle="--")
@@ -132,7 +133,7 @@ def entropies(entropy: np.ndarray, cuts: tuple[float, float], title: str) -> str
                     fontsize=8,
                 )
         axes.set(xlabel="entropy of the image, bits", ylabel="drawings")
-        axes.legend(loc="upper right")
+        figure.legend(loc="outside lower center", ncols=2)
         return text(figure, title)
 
 
@@ -143,46 +144,71 @@ def curves(panels: Sequence[tuple[str, Sequence[Line]]], title: str, across: str
     """
     drawn = [line[0] for _, own in panels for line in own]
     names = list(dict.fromkeys(name.removesuffix(DASHED) for name in drawn))
-    told = [Line2D([], [], color=color, label=name) for name, color in zip(names, cycle(SERIES))]
+    told = [Line2D([], [], **look(place)) for place in range(len(names))]
     if any(name.endswith(DASHED) for name in drawn):
-        told.append(Line2D([], [], color=INK, linestyle="--", label=DASHED.strip(", ")))
+        told.append(Line2D([], [], color=INK, linestyle="--"))
     columns = 2 if max(map(len, names), default=0) < NARROW else 1
     height = 2.1 * len(panels) + 0.17 * math.ceil(len(told) / columns)
     layout = {"nrows": len(panels), "sharex": True, "squeeze": False}
     with chart(4.8, height, **layout) as (figure, grid):
         for axes, (label, lines) in zip(grid[:, 0], panels, strict=True):
             for name, x, y in lines:
-                color = SERIES[names.index(name.removesuffix(DASHED)) % len(SERIES)]
+                how = look(names.index(name.removesuffix(DASHED)))
                 dashed = name.endswith(DASHED)
-                axes.plot(
-                    x, y, color=color, linestyle="--" if dashed else "-",
-                    linewidth=1.6 if dashed else 1.0, zorder=3 if dashed else 2,
-                    marker="o" if dashed or len(x) < 3 else None, markersize=3,
-                )  # fmt: skip
+                how |= {"linestyle": "--"} if dashed else {}
+                how |= {} if dashed or len(x) < 3 else {"marker": None}
+                axes.plot(x, y, linewidth=1.6 if dashed else 1.0, zorder=3 if dashed else 2, **how)
             axes.set_ylabel(label)
         grid[-1, 0].set_xlabel(across)
-        figure.legend(handles=told, loc="outside lower center", ncols=columns)
+        legend(figure, told, [*names, DASHED.strip(", ")][: len(told)], columns)
         return text(figure, title)
+
+
+def look(place: int) -> dict[str, Any]:
+    """Colour, line and marks of the run at a place: no two of the first 24 look alike."""
+    turn = place // len(SERIES) % len(MARKS)
+    color = SERIES[place % len(SERIES)]
+    return {"color": color, "linestyle": LINES[turn], "marker": MARKS[turn], "markersize": 3}
+
+
+def legend(figure: Any, lines: Sequence[Any], names: Sequence[str], columns: int) -> None:
+    """What lines stand for, below a chart. With names by themselves one may begin with `_`."""
+    shown = [plain(name) for name in names]
+    figure.legend(lines, shown, loc="outside lower center", ncols=columns)
 
 
 DASHED = ", validation"
 FEWEST = 10  # drawings of which an accuracy is drawn
+LARGEST = 60  # square points of the dot with the most drawings
 NARROW = 28  # letters of a name of which two stand beside each other
 
 
 def reliability(series: Sequence[tuple[str, Sequence[dict[str, float]]]], title: str) -> str:
-    """Accuracy against stated probability, one line a run: see calibration.reliability."""
-    with chart(3.6, 3.2) as (figure, axes):
+    """Accuracy against stated probability, one line a run: see calibration.reliability.
+
+    The area of a dot tells how many drawings it stands for.
+    """
+    tall = 3.2 + 0.17 * len(series) * (len(series) > 1)
+    with chart(3.6, tall) as (figure, axes):
         axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
-        for name, told in series:
-            rows = [row for row in told if row["drawings"] >= FEWEST]
-            x = [row["probability"] for row in rows]
-            axes.plot(x, [row["accuracy"] for row in rows], marker="o", markersize=3, label=name)
+        told = [dots(axes, rows, place) for place, (_, rows) in enumerate(series)]
         axes.set(xlabel="stated probability", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
         axes.set_aspect("equal")
         if len(series) > 1:
-            axes.legend(loc="upper left")
+            legend(figure, told, [name for name, _ in series], 1)
         return text(figure, title)
+
+
+def dots(axes: Any, rows: Sequence[dict[str, float]], place: int) -> Any:
+    """The line of the run at a place, with a dot for each row of FEWEST drawings; the line."""
+    x, y, counts = (
+        np.array([row[key] for row in rows if row["drawings"] >= FEWEST])
+        for key in ("probability", "accuracy", "drawings")
+    )
+    how = look(place) | {"linewidth": 0.9, "marker": None}
+    sizes = 2 + LARGEST * counts / counts.max(initial=1)
+    axes.scatter(x, y, sizes, color=how["color"], marker=look(place)["marker"], alpha=0.7)
+    return axes.plot(x, y, **how)[0]
 
 
 MOST_AT_A_GLANCE = 60  # categories of a confusion matrix
@@ -216,7 +242,7 @@ def points(names: Sequence[str], values: Sequence[Any], title: str, label: str) 
     """One estimate with its interval for each name: see statistics.Estimate."""
     with chart(4.8, 0.7 + 0.24 * len(names)) as (figure, axes):
         for place, one in enumerate(values):
-            color = SERIES[place % len(SERIES)]
+            color = look(place)["color"]
             axes.plot([one.low, one.high], [place, place], color=color)
             axes.plot([one.value], [place], marker="o", markersize=4, color=color)
         axes.set_yticks(range(len(names)), [plain(name) for name in names])

@@ -37,6 +37,47 @@ def test_the_same_numbers_give_the_same_chart():
     assert one == two
 
 
+def test_a_point_of_training_is_the_mean_of_those_around():
+    pairs = np.stack([np.arange(22), np.tile([0.0, 30.0], 11)], axis=1)
+    assert curves.smoothed(pairs)[:4].tolist() == [[0, 10], [1, 15], [2, 12], [3, 18]]
+    assert curves.smoothed(pairs[:2]).tolist() == [[0, 0], [1, 30]]
+    steady = np.stack([np.arange(300), np.ones(300)], axis=1)
+    assert np.allclose(curves.smoothed(steady), steady)
+
+
+def test_no_two_of_many_runs_look_alike():
+    looks = [str(figures.look(place)) for place in range(24)]
+    assert len(set(looks)) == 24
+
+
+ROWS = [
+    {"probability": 0.5, "accuracy": 0.4, "drawings": 10},
+    {"probability": 0.9, "accuracy": 0.9, "drawings": 1000},
+    {"probability": 0.1, "accuracy": 0.9, "drawings": 9},
+]
+
+
+def test_the_dots_of_calibration_tell_how_many_drawings_they_stand_for():
+    with figures.chart() as (_, axes):
+        figures.dots(axes, ROWS, 0)
+        (dots,) = axes.collections
+        assert dots.get_sizes().tolist() == pytest.approx([2.6, 62])
+        assert dots.get_offsets().tolist() == [[0.5, 0.4], [0.9, 0.9]]
+
+
+@pytest.mark.parametrize("name", ["_hidden", "a$b$c", "$"])
+def test_every_name_of_a_run_stands_in_the_legends(name):
+    told = [{"step": 1, "accuracy": 0.5}]
+    assert f">{name}</text>" in curves.chart([(name, told), ("b", told)])
+    assert f">{name}</text>" in figures.reliability([(name, ROWS), ("b", ROWS)], "Calibration")
+
+
+def test_the_entropies_of_a_category_tell_how_many_are_dropped():
+    svg = figures.entropies(np.arange(100.0), (9.0, 95.0), "Entropy")
+    assert ">85 kept<" in svg
+    assert ">15 dropped<" in svg
+
+
 def test_a_legend_names_each_run_once_and_what_dashes_are():
     told = [{"step": 1, "accuracy": 0.5}, {"step": 2, "accuracy": 0.6, "valid_accuracy": 0.4}]
     svg = curves.chart([("one", told), ("two", told)])
