@@ -35,7 +35,11 @@ def write(store: Store, dest: Path, rule: Noise, category: str | None = None) ->
     wanted = [label_of(store, category)] if category else list(range(len(store.categories)))
     by_label = np.split(np.argsort(store.label, kind="stable"), np.cumsum(sizes(store))[:-1])
     lengths, counts = np.diff(store.packed.index, axis=0).T
-    rows = [about(store, label, by_label[label], lengths, counts) for label in wanted]
+    rows = [
+        about(store, label, by_label[label], lengths, counts)
+        | dropped(store.entropy[by_label[label]], rule)
+        for label in wanted
+    ]
     largest = sorted(wanted, key=lambda label: -len(by_label[label]))
     with tracking.bar("drawing", len(wanted)) as bar:
         sheet = [
@@ -110,6 +114,16 @@ def about(
         "median_strokes": drawn_strokes,
         "median_entropy": bits,
         "recognized": round(float(known.mean()), 4) if len(known) else None,
+    }
+
+
+def dropped(entropy: np.ndarray, rule: Noise) -> dict[str, Any]:
+    """Where the entropy filter cuts one category, None where it does not, and what it drops."""
+    low, high = noise.cuts(entropy, rule.low, rule.high)
+    return {
+        "cut_below": round(low, 4) if np.isfinite(low) else None,
+        "cut_above": round(high, 4) if np.isfinite(high) else None,
+        "dropped": int(((entropy <= low) | (entropy >= high)).sum()),
     }
 
 

@@ -22,6 +22,7 @@ SHOWN = 8  # drawings in a row of them
 WORST = 24  # most confident mistakes shown
 MATRIX, CELL = 704, 9  # pixels of a matrix that are read, and of a cell of a large one
 COUNTRIES = 12
+DIFFERENCES = 10  # categories in which runs differ most
 
 
 def write(paths: Sequence[Path], dest: Path) -> None:
@@ -39,7 +40,15 @@ def write(paths: Sequence[Path], dest: Path) -> None:
                 "runs are compared on the same ones"
             )
     compared = [compare(first, other) for other in runs[1:]]
-    numbers = {"runs": [figures_of(run) for run in runs], "compared": compared}
+    headlines, shown = [headline(run) for run in runs], [details(run) for run in runs]
+    changed = by_category(first, runs[1:])
+    numbers = {
+        "runs": [
+            one | beside(run, own) for one, run, own in zip(headlines, runs, shown, strict=True)
+        ],
+        "compared": compared,
+        "by_category": changed,
+    }
     page.table(dest.with_suffix(".csv"), per_category(runs))
     page.write(
         "run.html",
@@ -47,9 +56,10 @@ def write(paths: Sequence[Path], dest: Path) -> None:
         numbers,
         title="Comparison of runs" if compared else f"Run {first.name}",
         credit=first.config.data.store is not None,
-        runs=numbers["runs"],
+        runs=headlines,
         compared=compared,
-        protocols=sorted({run["protocol"] for run in numbers["runs"]}),
+        changed=changed,
+        protocols=sorted({run["protocol"] for run in headlines}),
         estimates=Markup(
             figures.points(
                 [run.name for run in runs],
@@ -62,8 +72,7 @@ def write(paths: Sequence[Path], dest: Path) -> None:
         reliability=Markup(
             figures.reliability([(run.name, calibration(run)[0]) for run in runs], "Calibration")
         ),
-        shares=shares(runs),
-        details=[details(run) for run in runs],
+        details=shown,
     )
 
 
@@ -83,7 +92,7 @@ def named(runs: list[Run]) -> list[Run]:
     return [replace(run, name=str(run.workdir.path)) for run in runs]
 
 
-def figures_of(run: Run) -> dict[str, Any]:
+def headline(run: Run) -> dict[str, Any]:
     """The headline of a run."""
     top3 = run.said["rank"] < 3
     return {
@@ -110,8 +119,24 @@ def calibration(run: Run) -> tuple[list[dict[str, float]], float]:
     return reliability(run.said["probability"][:, 0], run.hit)
 
 
-def compare(first: Run, other: Run) -> dict[str, Any]:
-    """How `other` differs from `first` over the test drawings that both saw."""
+def beside(run: Run, shown: dict[str, Any]) -> dict[str, Any]:
+    """What the JSON tells of a run besides its headline: the numbers of what `details` shows."""
+    return {
+        "unfinished": shown["unfinished"],
+        "reliability": calibration(run)[0],
+        "mistakes": [
+            dict(zip(("label", "guess", "count"), one, strict=True)) for one in shown["pairs"]
+        ],
+        "parts": shown["parts"],
+        "groups": [
+            [{name: row[name] for name in ("label", "guess", "count", "of")} for row in one["rows"]]
+            for one in shown["groups"]
+        ],
+    }
+
+
+def common(first: Run, other: Run) -> tuple[np.ndarray, np.ndarray]:
+    """Places of the test drawings that both saw, in the one and in the other."""
     keys = [
         np.stack([run.said["hash"], run.said["label"].astype(np.uint64)], axis=1)
         .view([("hash", "u8"), ("label", "u8")])
@@ -124,6 +149,12 @@ def compare(first: Run, other: Run) -> dict[str, Any]:
             f"{first.workdir.path} and {other.workdir.path}: no test drawing in common; "
             "want runs of the same split"
         )
+    return one, two
+
+
+def compare(first: Run, other: Run) -> dict[str, Any]:
+    """How `other` differs from `first` over the test drawings that both saw."""
+    one, two = common(first, other)
     return {
         "first": first.name,
         "other": other.name,
@@ -136,6 +167,32 @@ def compare(first: Run, other: Run) -> dict[str, Any]:
     }
 
 
+def by_category(first: Run, others: Sequence[Run]) -> list[dict[str, Any]]:
+    """The categories in which a run differs most from `first`: MAP@3 there, and each difference.
+
+    A difference is None where the two runs have no test drawing of the category in common.
+    """
+    names, gaps = first.store.categories, []
+    for other in others:
+        one, two = common(first, other)
+        gaps.append((first.said["label"][one], other.score[two] - first.score[one]))
+    means = np.array([statistics.means(gap, label, len(names)) for label, gap in gaps])
+    means = means.reshape(len(others), len(names))
+    largest = np.abs(means).max(axis=0, initial=0)
+    order = [place for place in np.argsort(-largest, kind="stable") if largest[place]]
+    return [
+        {
+            "category": names[place],
+            "map3": first.figures["per_category"][names[place]]["map3"],
+            "differences": [
+                asdict(statistics.estimate(gap[label == place])) if (label == place).any() else None
+                for label, gap in gaps
+            ],
+        }
+        for place in order[:DIFFERENCES]
+    ]
+
+
 def per_category(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Rows of the CSV: figures of every category under every run."""
     return [
@@ -145,17 +202,12 @@ def per_category(runs: Sequence[Run]) -> list[dict[str, Any]]:
     ]
 
 
-def shares(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """MAP@3 and accuracy of drawings cut off early: see look.unfinished."""
-    return [{"name": run.name, "shares": look.unfinished(run)} for run in runs]
-
-
 def details(run: Run) -> dict[str, Any]:
     """What the page shows of one run alone."""
-    known = run.figures["per_category"]
-    ranked = sorted(known.items(), key=lambda item: item[1]["map3"])
+    ranked = sorted(run.figures["per_category"].items(), key=lambda item: item[1]["map3"])
     return {
         "name": run.name,
+        "unfinished": look.unfinished(run),
         "bars": [(name, own["map3"], f"{100 * own['map3']:.1f}") for name, own in ranked],
         "confusion": matrices(run),
         "pairs": [
@@ -166,6 +218,7 @@ def details(run: Run) -> dict[str, Any]:
         "worst": worst(run),
         "attention": look.attention(run),
         "parts": parts(run),
+        "known": known(run),
         "config": yaml.safe_dump(run.config.model_dump(mode="json"), sort_keys=False),
         "facts": facts(run),
         "network": Markup(network.svg(run.config, len(run.store.categories))),
@@ -191,10 +244,10 @@ def matrices(run: Run) -> list[tuple[str, Markup, int]]:
 
 
 def group(run: Run, labels: Sequence[int]) -> dict[str, Any]:
-    """One confusion group: its counts, and drawings of who is taken for whom (Figure 11)."""
+    """One confusion group: of each member its most frequent mistake, with drawings (Figure 11)."""
     names, guess = run.store.categories, run.said["top"][:, 0]
     rows = []
-    for label, other, count in statistics.pairs(run.confusion[np.ix_(labels, labels)], 4):
+    for label, other, count in statistics.worst_pairs(run.confusion[np.ix_(labels, labels)]):
         label, other = labels[label], labels[other]
         places = np.flatnonzero((run.said["label"] == label) & (guess == other))
         sure = places[np.argsort(-run.said["probability"][places, 0], kind="stable")][:SHOWN]
@@ -224,22 +277,25 @@ def worst(run: Run) -> list[tuple[Markup, str]]:
 
 
 def parts(run: Run) -> list[dict[str, Any]]:
-    """Accuracy of some of the test drawings: by filter, by `recognized`, by country."""
+    """Accuracy of some of the test drawings: by filter, by `recognized`, by country.
+
+    Those that do not tell are parts as well: they may be easier or harder than the rest.
+    """
     store, rows = run.store, run.said["row"]
     rule = run.config.data.noise
     keep = noise.keep_mask(store.entropy, store.label, rule.low, rule.high)[rows]
+    recognized, country = store.recognized[rows], store.country[rows]
     wanted = [
         ("kept by the entropy filter", keep),
         ("dropped by it", ~keep),
-        ("recognized by the game", store.recognized[rows] == 1),
-        ("not recognized", store.recognized[rows] == 0),
+        ("recognized by the game", recognized == 1),
+        ("not recognized", recognized == 0),
+        ("not known whether recognized", recognized < 0),
     ]
-    codes, counts = np.unique(store.country[rows], return_counts=True)
-    most = [codes[one] for one in np.argsort(-counts, kind="stable") if codes[one]]
-    wanted += [
-        (f"from {bytes(code).decode('ascii', 'replace')}", store.country[rows] == code)
-        for code in most[:COUNTRIES]
-    ]
+    codes, counts = np.unique(country[country != b""], return_counts=True)
+    most = codes[np.argsort(-counts, kind="stable")][:COUNTRIES]
+    wanted += [(f"from {bytes(code).decode('ascii', 'replace')}", country == code) for code in most]
+    wanted.append(("from no known country", country == b""))
     return [
         {
             "name": name,
@@ -250,6 +306,16 @@ def parts(run: Run) -> list[dict[str, Any]]:
         for name, inside in wanted
         if inside.any()
     ]
+
+
+def known(run: Run) -> dict[str, int]:
+    """How many of the test drawings tell whether they were recognized, and their country."""
+    rows = run.said["row"]
+    return {
+        "drawings": len(rows),
+        "recognized": int((run.store.recognized[rows] >= 0).sum()),
+        "country": int((run.store.country[rows] != b"").sum()),
+    }
 
 
 def facts(run: Run) -> list[tuple[str, str]]:

@@ -41,6 +41,12 @@ def estimate(values: np.ndarray, seed: int = 0) -> Estimate:
     return Estimate(float(np.mean(values)), float(low), float(high), len(values))
 
 
+def means(values: np.ndarray, label: np.ndarray, categories: int) -> np.ndarray:
+    """Mean value of each category's drawings, 0 where it has none."""
+    counts = np.bincount(label, minlength=categories)
+    return np.bincount(label, values, categories) / np.maximum(counts, 1)
+
+
 def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     """Two-sided exact p of McNemar's test: are two networks right equally often?
 
@@ -95,3 +101,11 @@ def pairs(confusion: np.ndarray, most: int) -> list[tuple[int, int, int]]:
     order = np.argsort(-wrong, axis=None, kind="stable")[:most]
     found = [(*divmod(int(place), len(wrong)), int(wrong.flat[place])) for place in order]
     return [pair for pair in found if pair[2]]
+
+
+def worst_pairs(confusion: np.ndarray) -> list[tuple[int, int, int]]:
+    """Of each category the most frequent mistake it has a part in, as in `pairs`, each one once."""
+    found = pairs(confusion, confusion.size)
+    members = {member for pair in found for member in pair[:2]}
+    worst = {next(pair for pair in found if member in pair[:2]) for member in members}
+    return [pair for pair in found if pair in worst]

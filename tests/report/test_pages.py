@@ -3,6 +3,7 @@ import shutil
 
 import numpy as np
 import pytest
+import yaml
 
 from dsnjax import evaluate
 from dsnjax.config import Noise
@@ -18,12 +19,16 @@ QUIET = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-backgroun
 
 @pytest.fixture(scope="module")
 def pages(made_up, trained, tmp_path_factory):
-    """Pages of a store, of a run, and of two runs side by side."""
+    """Pages of a store, of a run, and of it beside its copy, unfinished and of another filter."""
     folder = tmp_path_factory.mktemp("pages")
     explore.write(Store.open(made_up), folder / "store.html", Noise())
     runs.write([trained], folder / "run.html")
     shutil.copytree(trained, folder / "again")
     (folder / "again" / evaluate.PREDICTIONS).unlink()
+    begun = yaml.safe_load((folder / "again" / "config.yaml").read_text())
+    begun["run"]["epochs"] += 1
+    begun["data"]["noise"]["low"] = 0.04
+    (folder / "again" / "config.yaml").write_text(yaml.safe_dump(begun))
     runs.write([trained, folder / "again"], folder / "comparison.html")
     return folder
 
@@ -49,6 +54,26 @@ def test_a_run_does_not_differ_from_its_copy(pages):
     assert (one["map3"]["value"], one["map3"]["low"], one["mcnemar_p"]) == (0, 0, 1)
 
 
+def test_a_page_says_that_a_run_is_not_finished_or_was_tested_otherwise(pages):
+    html = (pages / "comparison.html").read_text()
+    left = json.loads((pages / "again" / "evaluation.json").read_text())["steps_left"]
+    assert f"again is not finished: {left} steps are left" in html
+    assert "The runs were not tested alike" in html
+    assert not any(words in (pages / "run.html").read_text() for words in ("not finished", "alike"))
+
+
+def test_what_a_page_shows_lies_beside_it_in_numbers(pages):
+    run = json.loads((pages / "run.json").read_text())["runs"][0]
+    assert [one["share"] for one in run["unfinished"]] == [0.25, 0.5, 0.75, 1.0]
+    assert sum(one["drawings"] for one in run["reliability"]) == run["drawings"]
+    assert {one["name"] for one in run["parts"]} >= {"kept by the entropy filter"}
+    assert all(one["label"] != one["guess"] for one in run["mistakes"])
+    assert isinstance(run["groups"], list)
+    row = json.loads((pages / "store.json").read_text())["categories"][0]
+    assert row["dropped"] == 2
+    assert row["cut_below"] < row["median_entropy"] < row["cut_above"]
+
+
 def test_answers_that_were_never_kept_are_made(pages, trained):
     again, first = (
         dict(np.load(folder / evaluate.PREDICTIONS)) for folder in (pages / "again", trained)
@@ -58,7 +83,7 @@ def test_answers_that_were_never_kept_are_made(pages, trained):
 
 def test_a_name_from_data_is_text_and_no_markup(tmp_path):
     medians = dict.fromkeys(("median_points", "median_strokes", "median_entropy", "recognized"))
-    row = {"category": "<script>x</script>", "drawings": 1} | medians
+    row = {"category": "<script>x</script>", "drawings": 1, "dropped": 0} | medians
     rest = {key: [] for key in ("countries", "charts", "noise", "styles", "sheet_items")}
     about = {"store": tmp_path / "S", "drawings": 1, "rows": [row], "rule": Noise(), "known": 0}
     about |= {"title": "<script>y</script>", "credit": False, "recognized": 0}

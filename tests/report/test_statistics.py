@@ -54,3 +54,14 @@ def test_a_group_does_not_swallow_everything():
 def test_two_mistakes_among_few_drawings_make_no_group():
     assert not statistics.groups(np.array([[2, 2], [0, 2]]))
     assert statistics.groups(np.array([[5, 5], [0, 5]])) == [[0, 1]]
+
+
+def test_every_member_of_a_group_is_in_a_mistake_that_is_shown():
+    confusion = np.diag([50, 50, 50, 50])
+    confusion[1, 0], confusion[0, 1], confusion[1, 2], confusion[3, 2] = 9, 8, 5, 4
+    assert statistics.worst_pairs(confusion) == [(1, 0, 9), (1, 2, 5), (3, 2, 4)]
+
+
+def test_a_category_without_drawings_has_no_difference():
+    found = statistics.means(np.array([1.0, 0.5, -1.0]), np.array([0, 0, 2]), 4)
+    assert found.tolist() == [0.75, 0, -1, 0]
