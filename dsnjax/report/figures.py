@@ -24,6 +24,7 @@ with extra("report", "report"):
     from cycler import cycler
     from matplotlib import colors, pyplot
     from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
 INK = "#010203"  # stands for the page's text colour until the chart is text
 LINES, MARKS = ("-", ":", "-."), ("o", "s", "^")  # of eight runs each
@@ -121,14 +122,15 @@ def entropies(entropy: np.ndarray, cuts: tuple[float, float], title: str) -> str
         kept, dropped = entropy[inside], entropy[~inside]
         axes.hist(kept, bins=bins, color=SERIES[0], label=f"{len(kept):,} kept")
         axes.hist(dropped, bins=bins, color=SERIES[1], label=f"{len(dropped):,} dropped")
-        for cut in cuts:
+        for cut, away, side in zip(cuts, (-3, 3), ("right", "left"), strict=True):
             if np.isfinite(cut):
                 axes.axvline(cut, color=INK, linewidth=0.9, linestyle="--")
                 axes.annotate(
                     f"{cut:.2f}",
                     (cut, 1),
                     xycoords=("data", "axes fraction"),
-                    xytext=(3, -9),
+                    xytext=(away, -9),
+                    horizontalalignment=side,
                     textcoords="offset points",
                     fontsize=8,
                 )
@@ -212,30 +214,47 @@ def dots(axes: Any, rows: Sequence[dict[str, float]], place: int) -> Any:
 
 
 MOST_AT_A_GLANCE = 60  # categories of a confusion matrix
+NARROWEST = 12  # categories of one that a phone shows whole
+MOST_NUMBERED = 40  # categories of one whose cells have room for a number
+LEAST_NUMBERED = 0.02  # share of a row that is told by a number
+SCALE = (0.01, 0.05, 0.25, 1.0)  # shares whose shades are shown
 FAINTEST = 0.12  # opacity of the rarest mistake, which is seen on light and on dark pages
 
 
 def confusion(counts: np.ndarray, names: Sequence[str], title: str) -> str:
-    """Confusion matrix in shares of each row."""
+    """Confusion matrix in shares of each row: in colours, in a small one also in numbers."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = max(min(2.6 + 0.13 * len(names), 8), 0.09 * len(names))
-    with chart(side, side) as (figure, axes):
-        # The square root lifts rare mistakes out of the page.
-        image = np.zeros((*shares.shape, 4))
-        image[..., :3] = colors.to_rgb(SERIES[0])
-        image[..., 3] = np.where(counts > 0, np.maximum(np.sqrt(shares), FAINTEST), 0)
+    size = max(5.5, min(8.5, 260 / max(len(names), 1)))
+    # A phone scrolls all but small ones, any page large ones: they are read from either end.
+    wide, large = len(names) > NARROWEST, len(names) > MOST_AT_A_GLANCE
+    right = 0.008 * size * max(map(len, names)) if wide and not large else 0
+    with chart(side + right, side + 0.3) as (figure, axes):
+        image = shade(shares, SERIES[0])
         wrong = ~np.eye(len(names), dtype=bool)
-        image[wrong, :3] = colors.to_rgb(SERIES[1])
+        image[wrong] = shade(shares, SERIES[1])[wrong]
         axes.imshow(image, interpolation="nearest")
         axes.grid(visible=False)
         axes.set(xlabel="named", ylabel="drawn")
-        size = max(4.5, min(8.5, 260 / max(len(names), 1)))
+        if len(names) <= MOST_NUMBERED:
+            for row, column in np.argwhere(shares >= LEAST_NUMBERED):
+                told = f"{100 * shares[row, column]:.0f}"
+                axes.text(column, row, told, ha="center", va="center", fontsize=size - 0.5)
         places, shown = range(len(names)), [plain(name) for name in names]
         axes.set_xticks(places, shown, rotation=90, fontsize=size)
         axes.set_yticks(places, shown, fontsize=size)
-        large = len(names) > MOST_AT_A_GLANCE  # names on all sides: it is scrolled
-        axes.tick_params(top=large, labeltop=large, right=large, labelright=large)
+        axes.tick_params(top=large, labeltop=large, right=wide, labelright=wide)
+        scale = [Patch(color=shade(np.array(share), SERIES[1])) for share in SCALE]
+        legend(figure, scale, [f"{share:.0%}" for share in SCALE], len(SCALE))
         return text(figure, title)
+
+
+def shade(shares: np.ndarray, color: str) -> np.ndarray:
+    """Colours [..., 4] of shares [...]. The square root lifts rare mistakes out of the page."""
+    image = np.zeros((*shares.shape, 4))
+    image[..., :3] = colors.to_rgb(color)
+    image[..., 3] = np.where(shares > 0, np.maximum(np.sqrt(shares), FAINTEST), 0)
+    return image
 
 
 def points(names: Sequence[str], values: Sequence[Any], title: str, label: str) -> str:

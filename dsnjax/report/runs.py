@@ -20,7 +20,7 @@ from dsnjax.workdir import Workdir
 GROUPS = 8  # confusion groups shown
 SHOWN = 8  # drawings in a row of them
 WORST = 24  # most confident mistakes shown
-MATRIX, CELL = 704, 9  # pixels of a matrix that are read, and of a cell of a large one
+MATRIX, CELL = 704, 12  # pixels of a matrix that are read, and of a cell of a large one
 COUNTRIES = 12
 DIFFERENCES = 10  # categories in which runs differ most
 

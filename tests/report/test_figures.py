@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -30,6 +32,19 @@ def test_a_single_mistake_is_seen_in_the_matrix():
         figures.confusion(np.array([[5000, wrong], [0, 5000]]), ["a", "b"], "t") for wrong in (0, 1)
     )
     assert len(set(charts)) == 2
+
+
+def test_the_larger_shares_of_a_small_matrix_are_numbers():
+    counts = np.array([[95, 4, 1], [0, 98, 2], [0, 0, 0]])
+    svg = figures.confusion(counts, ["a", "b", "c"], "Confusion")
+    told = [int(number) for number in re.findall(r">(\d+)</text>", svg)]
+    assert told == [95, 4, 98, 2]
+    assert ">25%<" in svg
+
+
+def test_a_shade_grows_with_the_share_and_nothing_has_none():
+    opacity = figures.shade(np.array([0, 0.0001, 0.25, 1]), "#3b82c4")[:, 3]
+    assert opacity.tolist() == [0, figures.FAINTEST, 0.5, 1]
 
 
 def test_the_same_numbers_give_the_same_chart():

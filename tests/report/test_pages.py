@@ -138,18 +138,19 @@ def test_a_figure_is_an_svg(made_up, tmp_path):
 
 @pytest.mark.browser
 @pytest.mark.skipif(not CHROMIUM, reason="no chromium on this machine")
-def test_pages_open_offline_on_a_phone(pages):
+@pytest.mark.parametrize("width", [390, 1280], ids=["phone", "desktop"])
+def test_pages_open_offline_and_no_wider_than_the_screen(pages, width):
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         for name in ("store", "run", "comparison"):
-            tab = browser.new_page(viewport={"width": 390, "height": 844})
+            tab = browser.new_page(viewport={"width": width, "height": 844})
             said, asked = [], []
             tab.on("console", lambda message, said=said: said.append(message.text))
             tab.on("request", lambda request, asked=asked: asked.append(request.url))
             tab.goto((pages / f"{name}.html").as_uri())
             wide = tab.evaluate("document.documentElement.scrollWidth")
             outside = [url for url in asked if not url.startswith(("file:", "data:"))]
-            assert (name, said, outside, wide) == (name, [], [], 390)
+            assert (name, said, outside, wide) == (name, [], [], width)
         browser.close()

@@ -1,3 +1,4 @@
+"""The numbers of a page, from runs made by hand."""
 
 import re
 from dataclasses import replace
