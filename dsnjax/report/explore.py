@@ -1,5 +1,6 @@
 """A store in, a page that shows what lies in it out; or the entropy histogram of one category."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,6 @@ def write(store: Store, dest: Path, rule: Noise, category: str | None = None) ->
         for label in wanted
     ]
     largest = sorted(wanted, key=lambda label: -len(by_label[label]))
-    with tracking.bar("drawing", len(wanted)) as bar:
-        sheet = [
-            (drawn(store, one), store.categories[label])
-            for label in bar.watched(wanted)
-            for one in chosen(by_label[label], SHOWN if category else 1)
-        ]
     held = np.concatenate([by_label[label] for label in wanted])
     numbers = {"store": str(store.path), "drawings": len(held), "categories": rows}
     numbers["countries"] = dict(countries(store.country[held]))
@@ -62,7 +57,7 @@ def write(store: Store, dest: Path, rule: Noise, category: str | None = None) ->
         rows=rows,
         charts=charts(store, held, lengths, counts),
         countries=list(numbers["countries"].items()),
-        sheet_items=sheet,
+        sheet_items=contact(store, wanted, by_label, SHOWN if category else 1),
         noise=[filtered(store, label, by_label[label], rule) for label in largest[:CHARTS]],
         styles=[one for label in largest if (one := styles(store, label, by_label[label]))][
             :STYLED
@@ -71,6 +66,18 @@ def write(store: Store, dest: Path, rule: Noise, category: str | None = None) ->
         known=int((store.recognized[held] >= 0).sum()),
         recognized=int((store.recognized[held] == 1).sum()),
     )
+
+
+def contact(
+    store: Store, wanted: Sequence[int], by_label: Sequence[np.ndarray], most: int
+) -> list[tuple[Markup, str]]:
+    """At most so many drawings of each category, with its name."""
+    with tracking.bar("drawing", len(wanted)) as bar:
+        return [
+            (drawn(store, one), store.categories[label])
+            for label in bar.watched(wanted)
+            for one in chosen(by_label[label], most)
+        ]
 
 
 def entropy_figure(store: Store, category: str, dest: Path, rule: Noise) -> None:

@@ -244,7 +244,7 @@ def confusion(counts: np.ndarray, names: Sequence[str], title: str) -> str:
         axes.set_xticks(places, shown, rotation=90, fontsize=size)
         axes.set_yticks(places, shown, fontsize=size)
         axes.tick_params(top=large, labeltop=large, right=wide, labelright=wide)
-        scale = [Patch(color=shade(np.array(share), SERIES[1])) for share in SCALE]
+        scale = [Patch(color=tuple(one)) for one in shade(np.array(SCALE), SERIES[1])]
         legend(figure, scale, [f"{share:.0%}" for share in SCALE], len(SCALE))
         return text(figure, title)
 

@@ -32,13 +32,8 @@ def write(paths: Sequence[Path], dest: Path) -> None:
         UserError: two paths are one, or the runs were tested on other categories or drawings.
     """
     runs = named([load(path) for path in paths])
+    same_categories(runs)
     first = runs[0]
-    for other in runs[1:]:
-        if other.store.categories != first.store.categories:
-            raise UserError(
-                f"{other.workdir.path}: other categories than {first.workdir.path}; "
-                "runs are compared on the same ones"
-            )
     compared = [compare(first, other) for other in runs[1:]]
     headlines, shown = [headline(run) for run in runs], [details(run) for run in runs]
     changed = by_category(first, runs[1:])
@@ -90,6 +85,17 @@ def named(runs: list[Run]) -> list[Run]:
     if len({run.name for run in runs}) == len(runs):
         return runs
     return [replace(run, name=str(run.workdir.path)) for run in runs]
+
+
+def same_categories(runs: Sequence[Run]) -> None:
+    """Raises UserError where a run has other categories than the first."""
+    first = runs[0]
+    for other in runs[1:]:
+        if other.store.categories != first.store.categories:
+            raise UserError(
+                f"{other.workdir.path}: other categories than {first.workdir.path}; "
+                "runs are compared on the same ones"
+            )
 
 
 def headline(run: Run) -> dict[str, Any]:

@@ -48,6 +48,7 @@ def test_the_cuts_of_a_category_are_told_with_what_they_drop():
 
 def test_styles_are_of_countries_with_enough_drawings():
     told = explore.styles(STORE, 0, ROWS)
+    assert told
     assert [code for code, _ in told["countries"]] == ["US", "DE"]
     american, german = (rows_of(items) for _, items in told["countries"])
     assert len(set(american)) == explore.SHOWN

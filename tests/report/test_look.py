@@ -40,7 +40,7 @@ def test_drawings_are_shown_with_what_the_attention_weighs(trained):
     shown = look.attention(one)
     assert len(shown) == look.SHOWN
     for drawing, caption in shown:
-        name, share = re.fullmatch(r"(.+?)(?:, named .+)? \((\d+)% on strokes\)", caption).groups()
+        ((name, share),) = re.findall(r"^(.+?)(?:, named .+)? \((\d+)% on strokes\)$", caption)
         assert name in one.store.categories
         assert 0 < int(share) < 100
         assert 'class="heat"' in drawing

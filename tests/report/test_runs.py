@@ -22,11 +22,11 @@ SURE = np.array([0.9, 0.6, 0.7, 0.8, 0.5, 0.4])
 ENTROPY = np.array([1.0, 1.1, 1.2, 1.3, 1.4, 1.5])
 
 
-def made(name="one", **said):
+def made(name="one", categories=NAMES, **said):
     """A run of six test drawings, each a line as long as its row."""
     drawings = [[[[0, 10 * row], [0, 0]]] for row in range(6)]
     store = SimpleNamespace(
-        categories=NAMES,
+        categories=categories,
         label=LABEL,
         entropy=ENTROPY,
         recognized=np.array([1, 0, 1, -1, -1, -1], np.int8),
@@ -133,8 +133,7 @@ def test_runs_without_a_drawing_in_common_are_refused():
 
 
 def test_runs_of_other_categories_are_refused(monkeypatch, tmp_path):
-    other = made("two")
-    other.store.categories = ("cat", "dog", "mug")
+    other = made("two", categories=("cat", "dog", "mug"))
     monkeypatch.setattr(runs, "load", {"one": made(), "two": other}.get)
     with pytest.raises(UserError, match=r"^two: other categories than one; runs are compared on"):
         runs.write(["one", "two"], tmp_path / "page.html")
@@ -144,8 +143,7 @@ def test_the_matrix_of_many_categories_comes_with_one_of_the_most_confused(monke
     shown = []
     monkeypatch.setattr(figures, "confusion", lambda _, names, title: shown.append(names) or title)
     count = figures.MOST_AT_A_GLANCE + 1
-    one = made()
-    one.store.categories = tuple(f"name{n}" for n in range(count))
+    one = made(categories=tuple(f"name{n}" for n in range(count)))
     confusion = np.diag(np.full(count, 100))
     confusion[21:, 0] = 1  # of the categories 1 to 20 no drawing is in a mistake
     one.figures["confusion"] = confusion.tolist()
