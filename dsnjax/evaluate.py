@@ -22,7 +22,6 @@ from dsnjax.stop import Stop
 from dsnjax.workdir import Workdir
 
 Step = Callable[..., tuple[dict[str, jax.Array], dict[str, jax.Array]]]
-PREDICTIONS = measured.PREDICTIONS
 
 
 def make_eval_step(network: Network, devices: Mesh) -> Step:
@@ -138,7 +137,7 @@ def evaluate(
         answers = joined(said, len(rows))
         figures["calibration"] = calibrate(fitted, len(valid), answers)
         if processes.first():
-            keep(workdir.path / PREDICTIONS, store, rows, answers)
+            keep(workdir.path / measured.PREDICTIONS, store, rows, answers)
             text = json.dumps(figures, indent=1) + "\n"
             files.write(workdir.path / measured.FILE, text.encode())
     return figures

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import yaml
 from pydantic import Field
 from rich.table import Table
@@ -318,7 +317,7 @@ def estimates(runs: Sequence[Run], folder: Path) -> str:
     if not path:
         title = "MAP@3 with 95 % intervals"
         return figures.alone(figures.points(list(ranks), panels["MAP@3"], title, "MAP@3"))
-    return figures.alone(_against(path, np.array(numbers, float), panels))
+    return figures.alone(figures.against(path, numbers, panels))
 
 
 def swept(runs: Sequence[Run]) -> tuple[str, list[float]]:
@@ -329,23 +328,6 @@ def swept(runs: Sequence[Run]) -> tuple[str, list[float]]:
         if {type(one) for one in found} <= {int, float} and len(set(found)) == len(found):
             return path, found
     return "", []
-
-
-def _against(path: str, x: np.ndarray, panels: dict[str, list[statistics.Estimate]]) -> str:
-    order = np.argsort(x)
-    with figures.chart(4.8, 3.8, nrows=len(panels), sharex=True) as (figure, grid):
-        for axes, (label, found) in zip(grid, panels.items(), strict=True):
-            value, low, high = np.array([(one.value, one.low, one.high) for one in found]).T
-            axes.plot(x[order], value[order], marker="o", markersize=4, color=figures.SERIES[0])
-            axes.vlines(x, low, high, color=figures.SERIES[0])
-            axes.set_ylabel(label)
-        least = np.min(np.abs(x[x != 0]), initial=np.inf)
-        if np.ptp(x) >= 10 * least:  # such as learning rates; 0 has its place too
-            axes.set_xscale("symlog", linthresh=least)
-        axes.set_xticks(x, [f"{one:g}" for one in x])
-        axes.minorticks_off()
-        axes.set_xlabel(path)
-        return figures.text(figure, f"MAP@3 and accuracy by {path}, with 95 % intervals")
 
 
 def write(runs: Sequence[Run], folder: Path, failed: dict[str, str]) -> Table:

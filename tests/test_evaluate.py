@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import yaml
 
-from dsnjax import calibration, evaluate, stop, train
+from dsnjax import calibration, evaluate, measured, stop, train
 from dsnjax.data import batches
 from dsnjax.errors import CheckpointError, Interrupted, UserError
 from dsnjax.predict import Recognizer
@@ -43,7 +43,7 @@ def test_calibration_is_fitted_on_no_more_drawings_than_it_wants(trained, tmp_pa
     monkeypatch.setattr(calibration, "MOST", 1)
     figures = evaluate.evaluate(Workdir(tmp_path / "run"))
     assert figures["calibration"]["fitted_on"] == 1
-    kept = np.load(tmp_path / "run" / evaluate.PREDICTIONS)
+    kept = np.load(tmp_path / "run" / measured.PREDICTIONS)
     assert kept["rank"].shape == (figures["drawings"],)
 
 
@@ -64,7 +64,7 @@ def test_the_probabilities_that_are_kept_are_those_that_predict_says(trained, tm
     shutil.copytree(trained, tmp_path / "run")
     run = Workdir(tmp_path / "run")
     assert evaluate.evaluate(run)["calibration"]["temperature"] != 1
-    kept = np.load(run.path / evaluate.PREDICTIONS)
+    kept = np.load(run.path / measured.PREDICTIONS)
     said = Recognizer(run.path).probabilities(run.store().take(kept["row"]))
     best = np.take_along_axis(said, kept["top"].astype(int), axis=1)
     np.testing.assert_allclose(kept["probability"], best, atol=1e-4)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
-from dsnjax import main, presets, settings, sweep
+from dsnjax import main, measured, presets, settings, sweep
 from dsnjax.data import engines
 from dsnjax.errors import Interrupted, UserError
 
@@ -243,7 +243,8 @@ def test_estimates_stand_against_the_number_that_is_swept_else_in_a_row_for_each
     for run in runs:
         (tmp_path / run.name).mkdir()
         (tmp_path / run.name / "evaluation.json").write_text('{"steps_left": 0}')
-        np.savez(tmp_path / run.name / "predictions.npz", rank=np.arange(5))
+        said = dict.fromkeys(measured.ARRAYS, np.arange(5))
+        np.savez(tmp_path / run.name / measured.PREDICTIONS, **said)
     svg = sweep.estimates(runs, tmp_path)
     assert [one for one in shown if one not in svg] == []
 

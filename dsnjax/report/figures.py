@@ -8,7 +8,7 @@ import html
 import io
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -267,6 +267,25 @@ def points(names: Sequence[str], values: Sequence[Any], title: str, label: str) 
         axes.set_yticks(range(len(names)), [plain(name) for name in names])
         axes.set(xlabel=label, ylim=(len(names) - 0.5, -0.5))
         return text(figure, title)
+
+
+def against(path: str, numbers: Sequence[float], panels: Mapping[str, Sequence[Any]]) -> str:
+    """Estimates with their intervals against the numbers of a setting, below each other by name."""
+    x = np.array(numbers, float)
+    order = np.argsort(x)
+    with chart(4.8, 3.8, nrows=len(panels), sharex=True) as (figure, grid):
+        for axes, (label, found) in zip(grid, panels.items(), strict=True):
+            value, low, high = np.array([(one.value, one.low, one.high) for one in found]).T
+            axes.plot(x[order], value[order], marker="o", markersize=4, color=SERIES[0])
+            axes.vlines(x, low, high, color=SERIES[0])
+            axes.set_ylabel(label)
+        least = np.min(np.abs(x[x != 0]), initial=np.inf)
+        if np.ptp(x) >= 10 * least:  # such as learning rates; 0 has its place too
+            axes.set_xscale("symlog", linthresh=least)
+        axes.set_xticks(x, [f"{one:g}" for one in x])
+        axes.minorticks_off()
+        axes.set_xlabel(path)
+        return text(figure, f"{' and '.join(panels)} by {path}, with 95 % intervals")
 
 
 def plain(name: str) -> str:

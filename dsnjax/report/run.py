@@ -1,7 +1,5 @@
 """A work directory in, what its run said of every test drawing out."""
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -57,20 +55,6 @@ class Run:
         return page.markup(map(strokes.svg, drawings))
 
 
-ARRAYS = ("row", "hash", "label", "rank", "top", "probability")  # what pages are made of
-# What changed bytes end in; RuntimeError where they say that the zip is locked or otherwise packed.
-DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
-
-
-def answers(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of predictions.npz; none where one of them cannot be read."""
-    try:
-        with path.open("rb") as file, np.load(file) as arrays:
-            return {name: arrays[name] for name in ARRAYS}
-    except DAMAGE:
-        return {}
-
-
 def load(path: Path) -> Run:
     """A run; evaluated first where it never was, where what was said is lost or damaged, and where
     it was trained on since.
@@ -81,11 +65,11 @@ def load(path: Path) -> Run:
     """
     workdir = Workdir(path)
     config = workdir.config()
-    said = answers(path / evaluate.PREDICTIONS)
+    said = measured.answers(path)
     told = measured.figures(path)
     if not said or not current(workdir, config, told):
         evaluate.evaluate(workdir)
-        said, told = answers(path / evaluate.PREDICTIONS), measured.figures(path)
+        said, told = measured.answers(path), measured.figures(path)
     return Run(path.name or str(path), workdir, config, workdir.store(), told, said)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import yaml
 
-from dsnjax import evaluate
+from dsnjax import measured
 from dsnjax.config import Noise
 from dsnjax.data import synthetic
 from dsnjax.data.store import Store
@@ -24,7 +24,7 @@ def pages(made_up, trained, tmp_path_factory):
     explore.write(Store.open(made_up), folder / "store.html", Noise())
     runs.write([trained], folder / "run.html")
     shutil.copytree(trained, folder / "again")
-    (folder / "again" / evaluate.PREDICTIONS).unlink()
+    (folder / "again" / measured.PREDICTIONS).unlink()
     begun = yaml.safe_load((folder / "again" / "config.yaml").read_text())
     begun["run"]["epochs"] += 1
     begun["data"]["noise"]["low"] = 0.04
@@ -76,7 +76,7 @@ def test_what_a_page_shows_lies_beside_it_in_numbers(pages):
 
 def test_answers_that_were_never_kept_are_made(pages, trained):
     again, first = (
-        dict(np.load(folder / evaluate.PREDICTIONS)) for folder in (pages / "again", trained)
+        dict(np.load(folder / measured.PREDICTIONS)) for folder in (pages / "again", trained)
     )
     assert all(np.array_equal(again[name], first[name]) for name in first)
 

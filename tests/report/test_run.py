@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 
-from dsnjax import evaluate, measured
+from dsnjax import measured
 from dsnjax.report import run
 
 
@@ -37,16 +37,16 @@ def lost(path):
 
 @pytest.mark.parametrize("damage", [zeroed, cut, without_ranks, lost])
 def test_answers_that_cannot_be_read_are_none(again, damage):
-    path = again / evaluate.PREDICTIONS
-    assert run.answers(path)["rank"].shape == (measured.figures(again)["drawings"],)
+    path = again / measured.PREDICTIONS
+    assert measured.answers(again)["rank"].shape == (measured.figures(again)["drawings"],)
     damage(path)
-    assert run.answers(path) == {}
+    assert measured.answers(again) == {}
 
 
 def test_damaged_answers_are_made_again(again, trained):
-    zeroed(again / evaluate.PREDICTIONS)
-    said, before = run.load(again).said, run.answers(trained / evaluate.PREDICTIONS)
-    assert all(np.array_equal(said[name], before[name]) for name in run.ARRAYS)
+    zeroed(again / measured.PREDICTIONS)
+    said, before = run.load(again).said, measured.answers(trained)
+    assert all(np.array_equal(said[name], before[name]) for name in measured.ARRAYS)
 
 
 def test_a_run_trained_on_since_it_was_evaluated_is_evaluated_again(again, trained):
