@@ -16,10 +16,16 @@ def whole(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
     """A file to write that takes its name only when all of it is written.
 
     Without sync a loss of power may still tear it: for files whose checksum is looked at. Makes its
-    folder. Raises UserError where nothing may be written.
+    folder. What a link leads to is written; a pipe or a device takes what comes, as it comes.
+    Raises UserError where nothing may be written.
     """
     if path.is_dir():
         raise UserError(f"{path}: a folder; name a file")
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            yield file
+        return
+    path = path.resolve()
     # A worker that outlives its parent for a moment may be writing the same file.
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with _refusal_told(path):
