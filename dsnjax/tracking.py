@@ -17,6 +17,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 Item = TypeVar("Item")
 
@@ -103,12 +104,17 @@ def bar(title: str, total: int, done: int = 0, *, quiet: bool = False) -> Iterat
         quiet: not a word, wherever it is; for processes beside the first.
     """
     console = Console(stderr=True, quiet=quiet)
+
+    # In a narrow terminal the bar goes first, then the end of the note: see Column's ratio.
+    def room(least: int) -> Column:
+        return Column(no_wrap=True, min_width=least)
+
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", table_column=room(len(title))),
         BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        TextColumn("{task.fields[note]}"),
+        MofNCompleteColumn(table_column=room(2 * len(str(total)) + 1)),
+        TimeRemainingColumn(elapsed_when_finished=True, table_column=room(len("0:00:00"))),
+        TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, ratio=1)),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(title, total=total, completed=done, note="")

@@ -37,3 +37,13 @@ def test_a_bar_on_a_terminal_shows_steps_time_left_and_figures_below_what_is_sai
     said, *_, shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", screen.getvalue()).splitlines()
     assert "epoch 1" in said
     assert re.fullmatch(r"training .* 5/9 (-|\d)[-:\d]+ loss 0\.500 *", shown)
+
+
+def test_a_narrow_terminal_loses_the_end_of_the_note_and_not_the_steps(monkeypatch):
+    screen = io.StringIO()
+    terminal = partial(Console, file=screen, force_terminal=True, width=60)
+    monkeypatch.setattr(tracking, "Console", lambda stderr, quiet: terminal(quiet=quiet))
+    with tracking.bar("training", 12_286, 1_141) as bar:
+        bar.note("loss 1.048  412/s  0.155 s a step  0% waiting for data")
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", screen.getvalue()).splitlines()[-1]
+    assert re.search(r"training +1141/12286 +-:--:-- loss 1\.048  412/s", shown)
