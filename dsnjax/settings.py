@@ -122,8 +122,10 @@ def check(schema: type[Schema], values: dict[str, Any], source: str = "") -> Sch
         message = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
             parent = ".".join(str(part) for part in first["loc"][:-1])
-            known = [path for path, _ in fields(schema) if path.rpartition(".")[0] == parent]
-            known += [path.rpartition(".")[0] for path, _ in fields(schema)]
+            paths = [path for path, _ in fields(schema)]
+            known = {path for path in paths if path.rpartition(".")[0] == parent}
+            known |= {path.rpartition(".")[0] for path in paths} - {""}
+            known |= {path for path in paths if _last(path) == _last(where)}
             message = f"no such setting{nearest(where, known)}"
         elif first["type"] == "missing":
             message = f"wants a value: {option(where)}; see --help"

@@ -44,7 +44,13 @@ class Workdir:
                 raise UserError(
                     f"{self.path}: not the folder that process 0 sees; want one that all share"
                 )
-            yield
+            try:
+                yield
+            except UserError:
+                if processes.first() and not self.checkpoints().steps():
+                    # Or the next command would begin with the values that were refused.
+                    (self.path / "config.yaml").unlink(missing_ok=True)
+                raise
 
     def store(self) -> Store:
         """The drawings of the run: its store, or the made-up ones, written here once.

@@ -115,6 +115,14 @@ def test_a_typo_in_a_file_is_answered_with_the_nearest_name():
     assert message == "optim.learning_rat: no such setting; nearest is optim.learning_rate"
 
 
+@pytest.mark.parametrize(
+    ("name", "end"),
+    [("epochs", "nearest is run.epochs"), ("zzz", "known are data, data.augment, ")],
+)
+def test_a_value_beside_its_section_is_answered_with_its_place(name, end):
+    assert refused(values={name: 3}).startswith(f"{name}: no such setting; {end}")
+
+
 def test_values_are_frozen():
     with pytest.raises(ValueError, match="frozen"):
         Config().seed = 1  # type: ignore[misc]

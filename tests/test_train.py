@@ -254,6 +254,7 @@ def test_a_mistake_before_the_first_step_leaves_the_folder_free(tiny, tmp_path):
     run = Workdir(tmp_path / "run")
     with pytest.raises(UserError, match="typo: no store here"):
         train.train(tiny.model_copy(update={"data": lost}), run)
+    assert not (run.path / "config.yaml").exists()  # no base for the next command
     with run.claim(tiny):
         assert run.config() == tiny
         assert len(run.store()) == len(Store.open(tiny.data.store))
