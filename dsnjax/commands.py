@@ -364,7 +364,7 @@ class Report(Section):
     workdir: tuple[Path, ...] = ()
     """Folders of finished runs; several are compared with the first."""
     dest: Path | None = None
-    """The page to write; by default S.html beside the store, report.html in the work directory, or
+    """The page to write; by default report.html in the store or the work directory, or
     comparison.html beside the first of several."""
     category: str | None = None
     """Show this category of the store alone."""
@@ -388,12 +388,11 @@ class Report(Section):
         from dsnjax.data.store import Store
         from dsnjax.report import explore
 
-        path = path.resolve() if path.name in ("", "..") else path  # its name is the page's
         store = Store.open(path)
         if self.figure and self.category:
             explore.entropy_figure(store, self.category, self.figure, self.noise)
             return self.figure
-        dest = page_path(self.dest or path.with_name(f"{path.name}.html"))
+        dest = page_path(self.dest or path / "report.html")
         explore.write(store, dest, self.noise, self.category)
         return dest
 

@@ -50,7 +50,7 @@ def write(store: Store, dest: Path, rule: Noise, category: str | None = None) ->
         "store.html",
         dest,
         numbers,
-        title=f"{store.path.name}: {category or 'drawings'}",
+        title=f"{store.path.resolve().name}: {category or 'drawings'}",
         credit=True,
         store=store.path,
         drawings=len(held),

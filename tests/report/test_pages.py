@@ -112,12 +112,16 @@ def test_a_mistake_is_one_line(capsys, made_up, trained, words, message):
     assert said.count("\n") == 1
 
 
-def test_the_store_one_stands_in_has_its_page_beside_it(made_up, tmp_path, capsys, monkeypatch):
+def test_the_page_of_a_store_lies_in_it_and_leaves_files_beside_it_alone(
+    made_up, tmp_path, capsys, monkeypatch
+):
     shutil.copytree(made_up, tmp_path / "mine")
+    (tmp_path / "mine.csv").write_text("somebody's drawings")
     monkeypatch.chdir(tmp_path / "mine")
     assert main(["report", "--store", "."]) == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'mine.html'}\n"
-    assert "<title>mine: drawings" in (tmp_path / "mine.html").read_text()
+    assert capsys.readouterr().out == "report.html\n"
+    assert "<title>mine: drawings" in (tmp_path / "mine" / "report.html").read_text()
+    assert (tmp_path / "mine.csv").read_text() == "somebody's drawings"
 
 
 def test_the_entropies_of_a_category_are_a_picture(made_up, tmp_path, capsys):
