@@ -75,9 +75,11 @@ class Checkpoints:
             what = " ".join(str(error).split())[-200:]  # the cause comes last, behind long paths
             if "No space left" in what:
                 what = "the disk is full"
+            there = self.steps()
+            kept = f"step {there[-1]} is intact" if there else "none is there yet"
             raise Interrupted(
-                f"{self.folder}: saving a checkpoint failed: {what}; "
-                f"step {max(self.steps(), default=0)} is intact, make room and start again"
+                f"{self.folder}: saving a checkpoint failed: {what}; {kept}, make room and start "
+                "again"
             ) from error
 
     def ranked(self) -> list[int]:

@@ -80,7 +80,7 @@ class Download(Section):
         from dsnjax.data import download
 
         files = download.download(**self.model_dump())
-        print(f"{self.dest}: {len(files)} files of {self.kind} drawings, all verified")
+        print(f"{self.dest}: {len(files)} files of {self.kind} drawings, as the server has them")
 
 
 class Prepare(Section):

@@ -44,7 +44,7 @@ class Naming:
             for each drawing `top` dicts of `category` and `probability`.
 
         Raises:
-            UserError: a coordinate outside 0..255, without `fit`.
+            UserError: a coordinate outside 0..255, without `fit`; a drawing without a stroke.
         """
         return self.name(self.probabilities(prepared(drawings, fit=fit)), top, min_probability)
 
@@ -80,7 +80,8 @@ def named(
 
 
 def prepared(drawings: Iterable[Sequence], *, fit: bool) -> raster.Packed:
-    """Drawings as a network reads them, coordinates 0..255. Raises UserError for others."""
+    """Drawings as a network reads them, coordinates 0..255. Raises UserError for others, and for
+    one without a stroke."""
     if fit:
         packed = raster.pack(
             raster.simplify(drawing, times=all(len(stroke) == 3 for stroke in drawing))
@@ -88,6 +89,8 @@ def prepared(drawings: Iterable[Sequence], *, fit: bool) -> raster.Packed:
         )
     else:
         packed = raster.pack(drawings)
+    if not np.diff(packed.index[:, 1]).all():
+        raise UserError("a drawing without a stroke; want at least one [xs, ys] in each")
     points = packed.points
     if points.dtype != np.uint8 and len(points) and not 0 <= points.min() <= points.max() <= 255:
         raise UserError(

@@ -121,7 +121,13 @@ def pack(drawings: Iterable[Sequence[Sequence[Sequence[float]]]]) -> Packed:
     strokes, first_stroke = [], [0]
     for number, drawing in enumerate(drawings):
         for stroke in drawing:
-            lengths = [len(column) for column in stroke]
+            try:
+                lengths = [len(column) for column in stroke]
+            except TypeError:
+                raise TypeError(
+                    f"pack: drawing {number} has a stroke that is no [xs, ys]; want drawings, each "
+                    "a list of strokes"
+                ) from None
             if len(lengths) not in (2, 3) or len(set(lengths)) != 1:
                 raise ValueError(
                     f"pack: drawing {number} has a stroke with columns of lengths {lengths}; "

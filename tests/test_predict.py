@@ -54,6 +54,12 @@ def test_no_drawings_are_no_answers(recognizer):
     assert recognizer.predict([]) == []
 
 
+@pytest.mark.parametrize("fit", [False, True])
+def test_a_drawing_without_a_stroke_has_no_name(recognizer, fit):
+    with pytest.raises(UserError, match="a drawing without a stroke"):
+        recognizer.predict([[[[0, 9], [0, 9]]], []], fit=fit)
+
+
 def test_every_row_is_answered_in_order_also_a_bad_one(recognizer, tmp_path, monkeypatch):
     rows = [
         json.dumps({"key_id": "12", "drawing": CAT}),

@@ -104,6 +104,11 @@ def test_a_coordinate_that_is_not_finite_is_refused(x):
         raster.pack([[[[0.0, x], [0, 0]]]])
 
 
+def test_one_drawing_is_no_list_of_drawings():
+    with pytest.raises(TypeError, match=r"drawing 0 has a stroke that is no \[xs, ys\]"):
+        raster.pack([[[0, 9], [0, 9]]])
+
+
 def test_a_word_is_no_coordinate():
     with pytest.raises(TypeError, match="pack: a coordinate is no number"):
         raster.pack([[[["far"], [0]]]])
