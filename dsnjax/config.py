@@ -26,9 +26,9 @@ class Noise(Section):
     filter: Literal["none", "train", "all"] = "train"
     """Which splits lose their noise: none, train (tests stay honest) or all (the paper's way)."""
     low: Share = 0.05
-    """Drawings whose entropy lies below this percentile of their category are dropped."""
+    """Drawings whose entropy is at this percentile of their category or below are dropped."""
     high: Share = 0.95
-    """... and above this one."""
+    """... and those at this one or above."""
     recognized: bool = False
     """Drop as well what the game that collected the drawings did not recognize."""
 

@@ -82,7 +82,8 @@ def text(figure: Any, name: str) -> str:
     svg = re.sub(r' id="([\w.-]+)"', lambda m: m[0] if m[1] in used else "", svg)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
     head = f'<svg class="chart" role="img" aria-label="{html.escape(name)}"'
-    return re.sub(r'<svg(.*?) width="[^"]*" height="[^"]*"', rf"{head}\1", svg, count=1)
+    size = re.compile(r'<svg(.*?) width="[^"]*" height="[^"]*"')
+    return size.sub(lambda m: head + m[1], svg, count=1)
 
 
 def alone(svg: str) -> str:

@@ -21,6 +21,10 @@ def test_a_name_cannot_leave_its_chart():
     assert "&lt;script&gt;" in svg
 
 
+def test_a_name_is_no_pattern():
+    assert r'aria-label="a\1b"' in figures.histogram(np.arange(9), r"a\1b", "points")
+
+
 def test_the_matrix_of_many_categories_names_each_on_all_sides():
     svg = figures.confusion(np.eye(345), [f"name{n}" for n in range(345)], "Confusion")
     assert svg.count(">name7<") == 4
