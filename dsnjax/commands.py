@@ -436,13 +436,15 @@ class Sweep(Section):
         from rich.console import Console
 
         from dsnjax import sweep
+        from dsnjax.data import files
 
         common = sweep.assigned(self.set)
         if self.store:
             common["data.store"] = str(self.store.absolute())
         runs = sweep.plan(self.config, common, self.base)
-        failed = sweep.execute(runs, self.workdir, self.jobs, self.engine)
-        Console().print(sweep.write(runs, self.workdir, failed))
+        with files.locked(self.workdir):
+            failed = sweep.execute(runs, self.workdir, self.jobs, self.engine)
+            Console().print(sweep.write(runs, self.workdir, failed))
         if failed:
             name, said = next(iter(failed.items()))
             raise UserError(f"{self.workdir}: {len(failed)} of {len(runs)} failed; {name}: {said}")

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from dsnjax import main, measured, presets, settings, sweep
-from dsnjax.data import engines
+from dsnjax.data import engines, files
 from dsnjax.errors import Interrupted, UserError
 
 ROOT = Path(__file__).parents[1]
@@ -175,6 +175,13 @@ def test_runs_of_other_values_are_not_taken_for_those_of_the_sweep(tmp_path, tin
     said = r"seed=1 holds a run with run\.epochs=9, not 6; give another --workdir"
     with pytest.raises(UserError, match=said):
         sweep.execute([run], tmp_path, jobs=1, engine="local")
+
+
+def test_two_sweeps_in_one_folder_are_refused(tmp_path, capsys):
+    words = ["sweep", "--config", written(tmp_path, grid=RATES), "--workdir", str(tmp_path / "w")]
+    with files.locked(tmp_path / "w"):
+        assert main.main(words) == 2
+    assert "w: another run writes here; wait until it has ended" in capsys.readouterr().err
 
 
 def test_the_table_has_the_best_run_first_and_the_failed_last(tmp_path):
