@@ -106,7 +106,7 @@ def test_a_destination_that_is_something_else_is_one_line(capsys, tmp_path):
     words = ["draw", tmp_path / "a.ndjson", "--dest", tmp_path / "a.ndjson"]
     code, _, err = say(capsys, *words)
     assert (code, err.count("\n")) == (2, 1)
-    assert "a.ndjson: File exists; name another place" in err
+    assert "a.ndjson/1.png: cannot be written (File exists); name another" in err
 
 
 @pytest.mark.fault

@@ -4,6 +4,7 @@ import sys
 import pytest
 
 from dsnjax import bundle
+from dsnjax.errors import UserError
 from dsnjax.export.about import About
 from dsnjax.serve import site
 
@@ -25,7 +26,7 @@ def test_a_site_has_every_file_of_the_page(tmp_path):
 @pytest.mark.fault
 def test_a_site_cut_short_says_nothing_of_its_model(tmp_path):
     (tmp_path / "model.onnx").mkdir()  # which no file can take the place of
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(UserError):
         site.write(b"onnx", About.of(bundle.read(bundle.PRETRAINED)), tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
     assert "index.html" in names
