@@ -3,7 +3,10 @@
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import hypothesis
@@ -33,6 +36,27 @@ hypothesis.settings.load_profile("dsnjax")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that are given more time go first: no worker is left alone with them at the end."""
     items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+
+
+@contextmanager
+def _ready(program: str, **environment: str) -> Iterator[subprocess.Popen]:
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[1],
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "ready\n"
+        yield running
+
+
+@pytest.fixture
+def ready():
+    """Runs a program's text and gives its process once it has printed `ready`."""
+    return _ready
 
 
 @pytest.fixture(scope="session")

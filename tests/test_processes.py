@@ -305,17 +305,8 @@ with main.terminable(), processes.joined():
 
 @pytest.mark.fault
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_a_process_that_waits_for_the_others_at_once(number):
-    with subprocess.Popen(
-        [sys.executable, "-c", WAITING],
-        cwd=ROOT,
-        env=os.environ | named()[0],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as running:
-        assert running.stdout is not None and running.stderr is not None
-        assert running.stdout.readline() == "ready\n"
+def test_a_signal_ends_a_process_that_waits_for_the_others_at_once(ready, number):
+    with ready(WAITING, **named()[0]) as running:
         running.send_signal(number)
         assert running.wait() == 75
         assert running.stderr.read() == (

@@ -1,16 +1,11 @@
 import os
 import signal
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import pytest
 
 from dsnjax import stop
 from dsnjax.errors import Interrupted
-
-ROOT = Path(__file__).parents[1]
 
 # One call that never comes back to Python, as a compilation for a while.
 BUSY = """
@@ -56,16 +51,8 @@ def test_a_thread_beside_the_main_one_leaves_signals_alone():
 
 
 @pytest.mark.fault
-def test_a_second_signal_ends_at_once_what_never_comes_back_to_python():
-    with subprocess.Popen(
-        [sys.executable, "-c", BUSY],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as running:
-        assert running.stdout is not None and running.stderr is not None
-        assert running.stdout.readline() == "ready\n"
+def test_a_second_signal_ends_at_once_what_never_comes_back_to_python(ready):
+    with ready(BUSY) as running:
         running.send_signal(signal.SIGTERM)
         assert "stopping at the end of this step" in running.stderr.readline()
         running.send_signal(signal.SIGTERM)
