@@ -123,9 +123,9 @@ def check(schema: type[Schema], values: dict[str, Any], source: str = "") -> Sch
         if first["type"] == "extra_forbidden":
             parent = ".".join(str(part) for part in first["loc"][:-1])
             paths = [path for path, _ in fields(schema)]
-            known = {path for path in paths if path.rpartition(".")[0] == parent}
-            known |= {path.rpartition(".")[0] for path in paths} - {""}
-            known |= {path for path in paths if _last(path) == _last(where)}
+            known = [path for path in paths if path.rpartition(".")[0] == parent]
+            known += [section for path in paths if (section := path.rpartition(".")[0])]
+            known += [path for path in paths if _last(path) == _last(where)]
             message = f"no such setting{nearest(where, known)}"
         elif first["type"] == "missing":
             message = f"wants a value: {option(where)}; see --help"
@@ -150,7 +150,7 @@ def fields(schema: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fie
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown word: the nearest known one, else some of them."""
-    known = list(known)
+    known = list(dict.fromkeys(known))
     close = [name for name in known if _last(name) == _last(word)]
     close = close or difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"; nearest is {close[0]}" if close else f"; known are {', '.join(sorted(known)[:12])}"

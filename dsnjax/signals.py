@@ -6,6 +6,8 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 
+STOPS = (signal.SIGTERM, signal.SIGINT)
+
 
 @contextlib.contextmanager
 def heard(told: Callable[[], None]) -> Iterator[None]:
@@ -20,13 +22,11 @@ def heard(told: Callable[[], None]) -> Iterator[None]:
 
     def listen() -> None:
         while number := ear.recv(1):
-            if number[0] in (signal.SIGTERM, signal.SIGINT):
+            if number[0] in STOPS:
                 told()
 
     # A handler must be set, that signals reach the socket; what it does is the thread's.
-    before = {
-        number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)
-    }
+    before = {number: signal.signal(number, lambda *_: None) for number in STOPS}
     old = signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
     thread = threading.Thread(target=listen, name="signals", daemon=True)
     thread.start()

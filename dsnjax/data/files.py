@@ -25,11 +25,11 @@ def whole(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
         with path.open("wb") as file:
             yield file
         return
-    path = path.resolve()
+    real = path.resolve()
     # A worker that outlives its parent for a moment may be writing the same file.
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = real.with_name(f"{real.name}.{os.getpid()}.part")
     with _refusal_told(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        real.parent.mkdir(parents=True, exist_ok=True)
         file = open(part, "wb")  # noqa: SIM115 (closed two lines on)
     try:
         with file:
@@ -37,7 +37,7 @@ def whole(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
             if sync:
                 file.flush()
                 os.fsync(file.fileno())
-        os.replace(part, path)
+        os.replace(part, real)
     finally:
         part.unlink(missing_ok=True)
 
