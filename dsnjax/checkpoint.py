@@ -47,7 +47,9 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Steps with a manifest, oldest first; read from disk each time."""
-        return sorted(int(path.stem) for path in self.folder.glob("*.json"))
+        return sorted(
+            int(path.stem) for path in self.folder.glob("*.json") if path.stem.isdecimal()
+        )
 
     def save(self, state: TrainState) -> None:
         """Saves a state in the background; its arrays may be donated as soon as this returns.
@@ -201,9 +203,10 @@ class Checkpoints:
     def _manifest(self, step: int) -> dict[str, Any]:
         """The manifest of a step; empty where it cannot be read."""
         try:
-            return json.loads((self.folder / f"{step}.json").read_text(encoding="utf-8"))
+            found = json.loads((self.folder / f"{step}.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
+        return found if isinstance(found, dict) else {}
 
 
 def _parts(state: TrainState) -> dict[str, Any]:

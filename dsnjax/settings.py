@@ -164,14 +164,15 @@ def _last(word: str) -> str:
 def same_run(file: Path, config: Config) -> None:
     """Raises UserError where a run's config.yaml is there and holds other values.
 
-    Of `mesh` it may: a run goes on with the devices that it finds.
+    Of `mesh` it may: a run goes on with the devices that it finds; and of where its store lies.
     """
     if not file.is_file():
         return
     there = check(Config, load(str(file)), str(file))
     one, other = (flat(each.model_dump(exclude={"mesh"})) for each in (there, config))
     for path in one:
-        if one[path] != other[path]:
+        moved = path == "data.store" and one[path] and other[path]
+        if one[path] != other[path] and not moved:
             raise UserError(
                 f"{file.parent} holds a run with {path}={one[path]}, not {other[path]}; "
                 "give another --workdir, or the same values"

@@ -34,6 +34,8 @@ class Workdir:
     def claim(self, config: schema.Config) -> Iterator[None]:
         """Holds the folder for one run of `config`; writes config.yaml, or finds the same one.
 
+        A store may have been moved since: the run goes on with its drawings where they lie now.
+
         Raises:
             UserError: another process trains here, the folder cannot be written, or it holds a run
                 of other values.
@@ -70,13 +72,7 @@ class Workdir:
             file = self.path / "config.yaml"
             raise UserError(f"{error}; or, if it was moved, set data.store in {file}") from error
         processes.together(lambda: self._remember(found))
-        begun = (self.path / CHECKSUM).read_text(encoding="utf-8").strip()
-        if self.categories() != found.categories or begun != found.checksum:
-            other = "drawings" if self.categories() == found.categories else "categories"
-            raise UserError(
-                f"{found.path}: other {other} than the run in {self.path} began with; "
-                "give another --workdir, or the store it was trained on"
-            )
+        self._same_drawings(found)
         return found
 
     def categories(self) -> tuple[str, ...]:
@@ -129,11 +125,25 @@ class Workdir:
             if not (self.path / name).exists():
                 files.write(self.path / name, text.encode())
 
+    def _same_drawings(self, store: Store) -> None:
+        begun = (self.path / CHECKSUM).read_text(encoding="utf-8").strip()
+        if self.categories() != store.categories or begun != store.checksum:
+            other = "drawings" if self.categories() == store.categories else "categories"
+            raise UserError(
+                f"{store.path}: other {other} than the run in {self.path} began with; "
+                "give another --workdir, or the store it was trained on"
+            )
+
     def _write(self, config: schema.Config) -> None:
         file, text = self.path / "config.yaml", settings.dump(config)
         there = file.read_text(encoding="utf-8") if file.exists() else ""
         if self.checkpoints().steps() or not there.startswith(settings.WRITTEN_BY):
             settings.same_run(file, config)
+            if there and self.config().data.store != config.data.store:  # it was moved
+                store = Store.open(config.data.store)
+                self._remember(store)
+                self._same_drawings(store)
+                files.write(file, text.encode())
         elif there != text:  # begun by mistake: there is nothing to lose yet
             for name in ("config.yaml", "categories.txt", CHECKSUM):
                 (self.path / name).unlink(missing_ok=True)

@@ -144,9 +144,16 @@ def test_a_step_whose_manifest_is_damaged_is_not_measured(folder):
 
 
 @pytest.mark.fault
-def test_a_folder_of_damaged_steps_is_refused(folder):
+def test_a_file_of_another_name_is_no_step(folder):
+    (folder / "notes.json").write_text("{}")
+    assert newest_step(folder) == 4
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("damaged", ["{", "[]"])
+def test_a_folder_of_damaged_steps_is_refused(folder, damaged):
     for manifest in folder.glob("*.json"):
-        manifest.write_text("{")
+        manifest.write_text(damaged)
     with pytest.raises(CheckpointError, match="every checkpoint is damaged"):
         newest(folder)
 

@@ -169,6 +169,23 @@ def test_a_store_that_was_moved_is_looked_for_where_the_config_says(whole, tiny,
     assert Workdir(tmp_path / "run").store().path == moved
 
 
+def test_a_run_goes_on_with_its_drawings_where_they_lie_now(whole, tiny, tmp_path):
+    run = Workdir(shutil.copytree(whole[0], tmp_path / "run"))
+    shutil.copytree(tiny.data.store, moved := tmp_path / "moved")
+    data = tiny.data.model_copy(update={"store": moved})
+    there = (run.path / "config.yaml").read_text()
+    assert train.train(tiny.model_copy(update={"data": data}), run) == whole[1]
+    assert (run.path / "config.yaml").read_text() == there.replace(str(tiny.data.store), str(moved))
+
+    synthetic.write(tmp_path / "drawings", 20, seed=0)
+    other = tmp_path / "other"
+    prepare.prepare([tmp_path / "drawings"], other, synthetic.categories(), jobs=1)
+    data = tiny.data.model_copy(update={"store": other})
+    with pytest.raises(UserError, match="other drawings than the run in"):
+        train.train(tiny.model_copy(update={"data": data}), run)
+    assert run.config().data.store == moved
+
+
 @pytest.mark.fault
 def test_a_loss_that_is_no_number_stops_and_saves_nothing(tiny, tmp_path):
     wild = tiny.model_copy(update={"optim": config.Optim(learning_rate=1e38, clip=1e38)})
