@@ -141,7 +141,9 @@ def write(model: Bundle, folder: Path, card: str) -> None:
     if folder.exists() and any(folder.iterdir()) and not (folder / "config.json").is_file():
         raise UserError(f"{folder}: not empty and no bundle; give a new --dest")
     arrays = {
-        f"{part}/{name}": _halved(f"{part}/{name}", array)
+        f"{part}/{name}": halved(
+            f"{part}/{name}", array, "use the work directory itself as the model"
+        )
         for part in ("params", "statistics")
         for name, array in getattr(model, part).items()
     }
@@ -155,14 +157,12 @@ def write(model: Bundle, folder: Path, card: str) -> None:
         files.write(folder / name, text.encode())
 
 
-def _halved(name: str, array: np.ndarray) -> np.ndarray:
+def halved(name: str, array: np.ndarray, way_out: str) -> np.ndarray:
+    """Numbers as float16. Raises DataError, which ends with `way_out`, where one is too large."""
     with np.errstate(over="ignore"):
         half = np.asarray(array, np.float16)
     if not np.isfinite(half).all():
-        raise DataError(
-            f"{name}: holds {np.abs(array).max():g}, too large for float16; use the work "
-            "directory itself as the model"
-        )
+        raise DataError(f"{name}: holds {np.abs(array).max():g}, too large for float16; {way_out}")
     return half
 
 

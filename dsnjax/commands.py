@@ -5,6 +5,7 @@ jax is loaded by the commands that compute, when they run.
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -310,6 +311,8 @@ class Export(Section):
         size = sum(file.stat().st_size for file in files)
         print(f"{path}: {size / 2**20:.2f} MiB")
         print(parity)
+        if self.to == "site":
+            print(f"To see it here: python -m http.server --directory {shlex.quote(str(path))}")
 
 
 class Serve(Section):
@@ -504,5 +507,9 @@ def table_row(answer: dict[str, Any]) -> str:
     """An answer of predict for a person."""
     if "error" in answer:
         return f"{'-':>20}  {answer['error']}"
-    names = "  ".join(f"{one['category']} {one['probability']:.0%}" for one in answer["top"])
-    return f"{answer['key_id'] or '-':>20}  {names}"
+    before = answer.get("strokes", [])[:-1]
+    rows = [(f"stroke {number}", top) for number, top in enumerate(before, 1)]
+    return "\n".join(
+        f"{head:>20}  " + "  ".join(f"{one['category']} {one['probability']:.0%}" for one in top)
+        for head, top in [*rows, (answer["key_id"] or "-", answer["top"])]
+    )

@@ -1,20 +1,20 @@
 """Kaggle's test drawings in, its submission file out: key_id,word with three words a drawing."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 import raster
 from dsnjax.data import files, formats
-from dsnjax.errors import DataError
+from dsnjax.errors import DataError, UserError
 from dsnjax.naming import named
 from dsnjax.predict import Recognizer, chunks, strokes
 
 ROUNDS = 100  # of balancing; more change nothing that shows
 
 
-def write(recognizer: Recognizer, sources: Iterable[str], path: Path, *, balanced: bool) -> int:
+def write(recognizer: Recognizer, sources: Sequence[str], path: Path, *, balanced: bool) -> int:
     """Writes a submission to the Quick, Draw! Doodle Recognition Challenge and gives its rows.
 
     Args:
@@ -24,8 +24,11 @@ def write(recognizer: Recognizer, sources: Iterable[str], path: Path, *, balance
 
     Raises:
         DataError: a row that cannot be read or has no key_id, which the challenge would refuse.
-        UserError: the file cannot be written; said before anything is read.
+        UserError: the file cannot be written, or is one of the sources; said before anything is
+            read.
     """
+    if path.resolve() in [Path(source).resolve() for source in sources]:
+        raise UserError(f"{path}: holds the drawings themselves; name another file")
     with files.whole(path) as file:
         ids, probabilities = _answers(recognizer, sources)
         probabilities = balance(probabilities) if balanced else probabilities

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import raster
-from dsnjax import pictures, predict
+from dsnjax import commands, pictures, predict
 from dsnjax.compiled import Compiled
 from dsnjax.data import formats
 from dsnjax.errors import UserError
@@ -136,6 +136,15 @@ def test_an_unfinished_drawing_is_named_after_each_stroke(recognizer, tmp_path):
     assert len(found["strokes"]) == 2
     assert found["strokes"][-1] == found["top"] == recognizer.predict([CAT])[0]
     assert found["strokes"][0] == recognizer.predict_strokes(CAT)[0]
+
+
+def test_a_person_is_shown_what_was_named_after_each_stroke(recognizer, tmp_path):
+    (tmp_path / "a.ndjson").write_text(json.dumps({"key_id": "7", "drawing": CAT}))
+    (found,) = predict.rows(
+        recognizer, [tmp_path / "a.ndjson"], predict.Wanted(top=1, each_stroke=True)
+    )
+    heads = [line.split("  ")[-2].strip() for line in commands.table_row(found).splitlines()]
+    assert heads == ["stroke 1", "7"]
 
 
 @settings(max_examples=30)

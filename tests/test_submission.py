@@ -44,6 +44,16 @@ def test_a_folder_in_its_place_is_named_before_anything_is_read(recognizer, tmp_
         submission.write(recognizer, ["nowhere.csv"], tmp_path, balanced=False)
 
 
+def test_the_drawings_themselves_are_not_written_over(recognizer, tmp_path):
+    (tmp_path / "a.csv").write_text("kept")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "a.csv")
+    with pytest.raises(UserError, match=r"link\.csv: holds the drawings themselves; name another"):
+        submission.write(
+            recognizer, [str(tmp_path / "a.csv")], tmp_path / "link.csv", balanced=False
+        )
+    assert (tmp_path / "a.csv").read_text() == "kept"
+
+
 def test_a_network_that_is_shown_times_is_told_them(recognizer, tmp_path, monkeypatch):
     data = recognizer.bundle.recipe.data.model_copy(update={"levels": ("order", "time")})
     recipe = recognizer.bundle.recipe.model_copy(update={"data": data})

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
+from dsnjax import bundle
 from dsnjax.export.about import Precision
 
 FEW = 1024  # weights of an array that is kept as float32: small ones cost nothing and matter
@@ -50,7 +51,8 @@ class Graph:
         if self.precision == "float32" or not over or array.size < FEW:
             return self._keep(name, array)
         if self.precision == "float16":
-            return self.cast(self._keep(name, array.astype(np.float16)))
+            half = bundle.halved(name, array, "export it in float32")
+            return self.cast(self._keep(name, half))
         scale = np.maximum(np.abs(array).max(axis=over, keepdims=True), 1e-12) / 127
         whole = self._keep(name, np.rint(array / scale).astype(np.int8))
         return self.node("Mul", self.cast(whole), self._keep(f"{name}/scale", scale))

@@ -21,6 +21,7 @@ GROUPS = 8  # confusion groups shown
 SHOWN = 8  # drawings in a row of them
 WORST = 24  # most confident mistakes shown
 MATRIX, CELL = 704, 12  # pixels of a matrix that are read, and of a cell of a large one
+ROOMY, BESIDE = 32, 256  # of a cell of a small one, and of the names beside its cells
 COUNTRIES = 12
 DIFFERENCES = 10  # categories in which runs differ most
 
@@ -236,7 +237,7 @@ def matrices(run: Run) -> list[tuple[str, Markup, int]]:
     names, counts = run.store.categories, run.confusion
     whole = Markup(figures.confusion(counts, names, f"Confusion of {run.name}"))
     if len(names) <= figures.MOST_AT_A_GLANCE:
-        return [("all categories", whole, MATRIX)]
+        return [("all categories", whole, min(MATRIX, BESIDE + ROOMY * len(names)))]
     wrong = counts + counts.T
     np.fill_diagonal(wrong, 0)
     most = np.sort(np.argsort(-wrong.sum(axis=1), kind="stable")[: figures.MOST_AT_A_GLANCE - 20])

@@ -10,6 +10,7 @@ import yaml
 
 import raster
 from dsnjax import bundle, compiled, config, presets, settings, state
+from dsnjax.errors import DataError
 from dsnjax.export import onnx as to_onnx
 from dsnjax.export.about import About
 from dsnjax.export.session import Session
@@ -141,6 +142,16 @@ def test_a_file_says_what_must_be_known_to_use_it():
     assert len(said["config_sha256"]) == 64
     assert found.opset_import[0].version == 17
     assert Session(exported).about == About.of(model)
+
+
+def test_what_is_too_large_for_float16_is_refused():
+    model = made({"cnn": CNN, "rnn": RNN | {"hidden": 64}, "width": 64})
+    name = max(model.params, key=lambda name: model.params[name].size)
+    model.params[name][0] = 1e6
+    with pytest.raises(
+        DataError, match=r"holds 1e\+06, too large for float16; export it in float32"
+    ):
+        to_onnx.build(model, "float16")
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,11 @@ def test_runs_of_other_categories_are_refused(monkeypatch, tmp_path):
         runs.write(["one", "two"], tmp_path / "page.html")
 
 
+def test_the_matrix_of_few_categories_is_small():
+    ((_, _, pixels),) = runs.matrices(made(categories=("cat", "dog", "mug")))
+    assert pixels == runs.BESIDE + 3 * runs.ROOMY < runs.MATRIX
+
+
 def test_the_matrix_of_many_categories_comes_with_one_of_the_most_confused(monkeypatch):
     shown = []
     monkeypatch.setattr(figures, "confusion", lambda _, names, title: shown.append(names) or title)

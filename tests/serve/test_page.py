@@ -291,6 +291,15 @@ def test_a_page_without_its_model_says_why_and_what_to_do(browser, address, answ
         assert note.inner_text().endswith("See that the server runs, then reload this page.")
 
 
+def test_a_page_opened_as_a_file_says_how_to_start_it(browser):
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto((site.PAGE / "index.html").as_uri())
+        late = page.get_by_text("serve its folder")
+        assert not late.is_visible()
+        late.wait_for()
+
+
 def test_a_browser_that_stores_nothing_draws_and_says_so_when_asked_to_save(
     visit, address, tmp_path
 ):
