@@ -139,8 +139,9 @@ class Workdir:
         there = file.read_text(encoding="utf-8") if file.exists() else ""
         if self.checkpoints().steps() or not there.startswith(settings.WRITTEN_BY):
             settings.same_run(file, config)
-            if there and self.config().data.store != config.data.store:  # it was moved
-                store = Store.open(config.data.store)
+            place = config.data.store
+            if there and place and place != self.config().data.store:  # it was moved
+                store = Store.open(place)
                 self._remember(store)
                 self._same_drawings(store)
                 files.write(file, text.encode())
