@@ -169,6 +169,9 @@ class Evaluate(Section):
     """Folder of the run."""
     split: Literal["train", "valid", "test"] = "test"
     """Which of the run's drawings; of test the figures are kept in evaluation.json."""
+    tta: bool = False
+    """Test-time augmentation: by what the network says of each drawing mirrored and turned as well.
+    The figures are not kept."""
 
     def execute(self) -> None:
         from dsnjax import processes, stop
@@ -176,7 +179,7 @@ class Evaluate(Section):
         from dsnjax.workdir import Workdir
 
         with processes.joined(), stop.watched() as asked:
-            figures = evaluate(Workdir(self.workdir), split=self.split, stop=asked)
+            figures = evaluate(Workdir(self.workdir), split=self.split, tta=self.tta, stop=asked)
             if processes.first():
                 print(headline(figures, self.workdir), flush=True)
 
@@ -224,6 +227,9 @@ class Predict(Section):
     """Scale and simplify every drawing, as training drawings were: for coordinates of any kind."""
     each_stroke: bool = False
     """Also say what is named after each stroke."""
+    tta: bool = False
+    """Test-time augmentation: name by what the network says of the drawing mirrored and turned as
+    well, as far as it was trained on such; up to six times the time."""
     submission: Path | None = None
     """Instead: write Kaggle's file, key_id and three words, here."""
     balanced: bool = False
@@ -239,7 +245,7 @@ class Predict(Section):
             raise UserError(f"predict: {settings.option(min(own))} does not go with --submission")
         from dsnjax import predict
 
-        recognizer = predict.Recognizer(folder)
+        recognizer = predict.Recognizer(folder, tta=self.tta)
         if self.submission:
             from dsnjax import submission
 
@@ -483,10 +489,11 @@ def page_path(path: Path) -> Path:
 
 def headline(figures: dict[str, Any], workdir: Path) -> str:
     """The figures of a run on one line."""
-    place = workdir / "evaluation.json" if figures["split"] == "test" else workdir
+    place = workdir / "evaluation.json" if "calibration" in figures else workdir
+    views = f", {figures['views']} views of each" if "views" in figures else ""
     return (
         f"{figures['split']}: MAP@3 {figures['map3']:.4f}, accuracy {figures['accuracy']:.4f}, "
-        f"{figures['drawings']:,} drawings, step {figures['step']} ({place})"
+        f"{figures['drawings']:,} drawings{views}, step {figures['step']} ({place})"
     )
 
 

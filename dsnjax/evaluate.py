@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 
 from dsnjax import calibration, measured, mesh, metrics, processes, tracking
 from dsnjax import config as schema
-from dsnjax.data import batches, files
+from dsnjax.data import augment, batches, files
 from dsnjax.data.store import Store
 from dsnjax.errors import UserError
 from dsnjax.plan import Plan
@@ -34,32 +34,53 @@ def make_eval_step(network: Network, devices: Mesh) -> Step:
     def step(params, statistics, batch, temperature):
         output, _ = network.apply(params, statistics, batch, train=False)
         logits, label = output.logits, batch["label"]
-        answers = metrics.answers(logits, label, temperature) | {"logits": logits}
-        return metrics.sums(logits, label, batch["mask"]), answers
+        return _figures(logits, label, batch["mask"], temperature)
 
     return jax.jit(step, out_shardings=mesh.replicated(devices))
 
 
+def averaged(step: Step, devices: Mesh) -> Step:
+    """The step for tuples of batches that show the same drawings in other ways: of what
+    make_eval_step's `step` says of each, the mean of the logits counts."""
+    figures = jax.jit(_figures, out_shardings=mesh.replicated(devices))
+
+    def averaged(params, statistics, views, temperature):
+        said = [step(params, statistics, batch, temperature)[1]["logits"] for batch in views]
+        label, mask = views[0]["label"], views[0]["mask"]
+        return figures(sum(said) / len(said), label, mask, temperature)
+
+    return averaged
+
+
+def _figures(logits, label, mask, temperature):
+    answers = metrics.answers(logits, label, temperature) | {"logits": logits}
+    return metrics.sums(logits, label, mask), answers
+
+
 def held_out(
-    store: Store, rows: np.ndarray, data: schema.Data, devices: Mesh
+    store: Store,
+    rows: np.ndarray,
+    data: schema.Data,
+    devices: Mesh,
+    view: augment.View = augment.AS_IS,
 ) -> tuple[Iterator[dict[str, jax.Array]], int]:
     """Batches on all devices in which every row comes once, and how many there are."""
     # A run may be evaluated on more devices than it was trained on.
     size = math.ceil(data.batch_size / devices.size) * devices.size
     data = data.model_copy(update={"batch_size": size})
     own = mesh.own_rows(size, devices)
-    spread = (mesh.spread(batch, devices) for batch in batches.once(store, rows, data, own=own))
-    return spread, math.ceil(len(rows) / size)
+    once = batches.once(store, rows, data, own=own, view=view)
+    return (mesh.spread(batch, devices) for batch in once), math.ceil(len(rows) / size)
 
 
 def totals(
     step: Step,
     state: TrainState,
-    data: Iterable[dict[str, jax.Array]],
+    data: Iterable[Any],
     said: list[dict[str, np.ndarray]] | None = None,
     logits: list[np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Sums over all batches; each batch's answers are put into `said`, its logits into `logits`."""
+    """Sums over all batches; each one's answers are put into `said`, its logits into `logits`."""
     added, weights = None, state.used
     for batch in data:
         sums, answers = step(*weights, batch)
@@ -79,6 +100,7 @@ def evaluate(
     workdir: Workdir,
     *,
     split: str = "test",
+    tta: bool = False,
     step: Step | None = None,
     devices: Mesh | None = None,
     stop: Stop | None = None,
@@ -89,6 +111,8 @@ def evaluate(
 
     Args:
         split: `train`, `valid` or `test`; each of its drawings counts exactly once.
+        tta: test-time augmentation: each is named by the mean logits of all its augment.views.
+            Nothing is written then: what is kept is of the network alone.
         step: what make_eval_step gave for this run, where it is compiled already.
         devices: how the state lies; by default as in training, where `mesh.fsdp` divides them.
         stop: asked before each batch.
@@ -96,11 +120,11 @@ def evaluate(
     Returns:
         what metrics.summary gives, and `step`, `steps_left` (of the plan, 0 for a finished run),
         `trained_on` (drawings), `split`, `noise_filter`, `protocol` and, of the test split,
-        `calibration`.
+        `calibration`; with `tta`, `views` (of each drawing) instead.
 
     Raises:
         CheckpointError: nothing was trained there yet.
-        UserError: the split is empty.
+        UserError: the split is empty; see augment.views.
         Interrupted: stopped; nothing was written.
     """
     config, store = workdir.config(), workdir.store()
@@ -114,10 +138,16 @@ def evaluate(
     stop = stop or Stop()
     where = f"evaluating; what is trained lies in {workdir.path}"
     fitted, valid = 1.0, few(members["valid"])
-    if split == "test" and len(valid):
+    kept = split == "test" and not tta
+    if kept and len(valid):
         drawings = stop.between(held_out(store, valid, config.data, devices)[0], where)
         fitted = temperature(step, state, drawings, store.label[valid])
     data, count = held_out(store, rows, config.data, devices)
+    views = augment.views(config.data.augment) if tta else []
+    if views:
+        each = (held_out(store, rows, config.data, devices, view)[0] for view in views)
+        data = zip(*each, strict=True)
+        step = averaged(step, devices)
     said: list[dict[str, np.ndarray]] = []
     with tracking.bar(f"evaluating {split}", count, quiet=not processes.first()) as bar:
         drawings = bar.watched(stop.between(data, where))
@@ -133,7 +163,9 @@ def evaluate(
         "noise_filter": config.data.noise.filter,
         "protocol": config.data.protocol(),
     }
-    if split == "test":
+    if views:
+        figures["views"] = len(views)
+    if kept:
         answers = joined(said, len(rows))
         figures["calibration"] = calibrate(fitted, len(valid), answers)
         if processes.first():

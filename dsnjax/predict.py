@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import raster
-from dsnjax import bundle
-from dsnjax.data import formats
+from dsnjax import bundle, calibration
+from dsnjax.data import augment, formats
 from dsnjax.naming import Naming, unfinished
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dsnjax.export.session import Session
 
 BATCH = 1024  # rows to read at a time
+TINY = np.finfo(np.float32).tiny  # whose logarithm is a number
 
 
 class Recognizer(Naming):
@@ -29,19 +30,26 @@ class Recognizer(Naming):
 
     Args:
         model: a work directory, a bundle, or nothing for the model that ships with dsnjax.
+        tta: test-time augmentation: shows the network each drawing mirrored and turned as well, as
+            far as training did (augment.views), and takes the geometric mean of what it says.
 
     Raises:
-        UserError: nothing usable lies there. CheckpointError: what lies there is damaged.
+        UserError: nothing usable lies there; see augment.views. CheckpointError: what lies there is
+            damaged.
     """
 
-    def __init__(self, model: Path | str | None = None):
+    def __init__(self, model: Path | str | None = None, *, tta: bool = False):
         self.bundle = bundle.find(model)
+        self._views = augment.views(self.bundle.recipe.data.augment) if tta else []
         self.categories = self.bundle.categories
         self._network = _network(self.bundle)
 
     def probabilities(self, packed: raster.Packed) -> np.ndarray:
         """Probability of each category, float32 [b, k], of drawings as coordinates 0..255."""
-        return self._network.probabilities(packed)
+        if not self._views:
+            return self._network.probabilities(packed)
+        said = [self._network.probabilities(view(packed)) for view in self._views]
+        return calibration.softmax(np.mean(np.log(np.maximum(said, TINY)), axis=0))
 
 
 def _network(model: bundle.Bundle) -> "Session | Compiled":

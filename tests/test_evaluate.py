@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from dsnjax import calibration, evaluate, measured, stop, train
+from dsnjax.commands import headline
 from dsnjax.data import batches
 from dsnjax.errors import CheckpointError, Interrupted, UserError
 from dsnjax.predict import Recognizer
@@ -96,6 +97,22 @@ def test_it_stops_before_the_next_batch_and_writes_nothing(trained, tmp_path, sp
     with pytest.raises(Interrupted, match="stopped while evaluating; what is trained lies in"):
         evaluate.evaluate(Workdir(tmp_path / "run"), split=split, step=step, stop=asked)
     assert not (tmp_path / "run" / "evaluation.json").exists()
+
+
+def test_test_time_augmentation_is_measured_as_predict_does_it_and_not_kept(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    run = Workdir(tmp_path / "run")
+    before = (run.path / "evaluation.json").read_text()
+    figures = evaluate.evaluate(run, tta=True)
+    assert (run.path / "evaluation.json").read_text() == before
+    assert figures["views"] == 2 and "calibration" not in figures
+    assert f"{figures['drawings']} drawings, 2 views of each, step" in headline(figures, run.path)
+    rows = batches.rows(run.store(), run.config().data)["test"]
+    said = Recognizer(run.path, tta=True).probabilities(run.store().take(rows))
+    label = run.store().label[rows]
+    assert figures["accuracy"] == pytest.approx((said.argmax(1) == label).mean())
+    alone = json.loads(before)
+    assert figures["confusion"] != alone["confusion"] and figures["loss"] != alone["loss"]
 
 
 def test_a_run_without_a_checkpoint_is_refused(trained, tmp_path):

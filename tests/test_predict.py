@@ -117,6 +117,16 @@ def test_files_of_every_form_name_the_same_drawing_alike(recognizer, tmp_path):
     assert len({json.dumps(one["top"]) for one in found[4:]}) == 1  # both simplified anew
 
 
+def test_test_time_augmentation_names_a_drawing_and_its_mirror_image_alike(trained, tmp_path):
+    recognizer, plain = predict.Recognizer(trained, tta=True), predict.Recognizer(trained)
+    mirror = [[[255 - x for x in xs], ys] for xs, ys in CAT]
+    said, alone = (one.probabilities(raster.pack([CAT, mirror])) for one in (recognizer, plain))
+    np.testing.assert_allclose(said[0], said[1], atol=1e-6)
+    mean = np.sqrt(alone[0] * alone[1])
+    np.testing.assert_allclose(said[0], mean / mean.sum(), atol=1e-6)
+    assert not np.allclose(alone[0], alone[1], atol=1e-3)
+
+
 def test_own_coordinates_are_named_as_the_drawing_made_to_fit(recognizer):
     far = [[[1000 + 3 * x for x in xs], [3 * y - 500 for y in ys]] for xs, ys in CAT]
     with pytest.raises(UserError, match=r"coordinates from -500 to 1765; want 0 to 255, or fit"):

@@ -4,13 +4,14 @@ Points are changed before anything is drawn, so that the image and the sequence 
 always show the same one, and every point stays in 0..255, so that nothing is cut off.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 import raster
 from dsnjax import config
 from dsnjax.data.join import mix
+from dsnjax.errors import UserError
 
 DRAWS = 9  # random numbers for each drawing
 
@@ -37,6 +38,50 @@ def augmented(packed: raster.Packed, augment: config.Augment, chance: np.ndarray
         place = np.stack([x, y], axis=1)
         packed = placed(packed, 1 - augment.scale * size, place, augment.shift)
     return packed
+
+
+@dataclass(frozen=True)
+class View:
+    """A way to show drawings; by default as they are.
+
+    flip: left to right. turn: radians, before they are moved back into 0..255.
+    """
+
+    flip: bool = False
+    turn: float = 0.0
+
+    def __call__(self, packed: raster.Packed) -> raster.Packed:
+        """The drawings shown this way."""
+        count = len(packed)
+        if self.flip:
+            packed = mirrored(packed, np.full(count, True))
+        if self.turn:
+            packed = turned(packed, np.full(count, self.turn), np.ones((2, count)))
+        return packed
+
+
+AS_IS = View()
+
+
+def views(augment: config.Augment) -> list[View]:
+    """What test-time augmentation shows a network that was trained with `augment`.
+
+    Each drawing as it is and, as far as training changed drawings so, mirrored, and both of these
+    turned to either side by half of what training turned at most.
+
+    Raises:
+        UserError: training neither mirrored nor turned drawings.
+    """
+    flips = [False, True] if augment.flip else [False]
+    half = float(np.radians(augment.rotation / 2))
+    turns = [0.0, -half, half] if half else [0.0]
+    found = [View(flip, turn) for turn in turns for flip in flips]
+    if len(found) == 1:
+        raise UserError(
+            "--tta shows drawings mirrored and turned, but this network was trained on none that "
+            "were (data.augment.flip, data.augment.rotation)"
+        )
+    return found
 
 
 def mirrored(packed: raster.Packed, chosen: np.ndarray) -> raster.Packed:

@@ -11,9 +11,9 @@ The order and all random numbers are those of the whole batch, so the rows put t
 same whatever the number of processes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import grain
 import numpy as np
@@ -26,6 +26,7 @@ from dsnjax.data.store import Store
 from dsnjax.errors import UserError
 
 Batch = dict[str, np.ndarray]
+Change = Callable[[raster.Packed], raster.Packed]
 WHOLE = slice(None)
 ABOUT = ("key_id", "country", "recognized", "entropy", "hash")
 ROUNDS = 64  # rounds of all categories whose order is drawn at once
@@ -71,7 +72,8 @@ def training(
     def made(step: int, chosen: np.ndarray) -> Batch:
         block, place = divmod(step, STEPS)
         chance = chances(seed, block, data.batch_size)[place][:, own]
-        return about(store, chosen[own], columns) | draw(store, chosen[own], data, chance)
+        change = partial(augment.augmented, augment=data.augment, chance=chance)
+        return about(store, chosen[own], columns) | draw(store, chosen[own], data, change)
 
     source = order(store, rows, data, seed)
     raster.warm_up()  # before threads start: numba compiles in one
@@ -83,18 +85,24 @@ def training(
 
 
 def once(
-    store: Store, rows: np.ndarray, data: config.Data, *, own: slice = WHOLE
+    store: Store,
+    rows: np.ndarray,
+    data: config.Data,
+    *,
+    own: slice = WHOLE,
+    view: augment.View = augment.AS_IS,
 ) -> Iterator[Batch]:
     """Every row exactly once, in order, not augmented; the last batch is padded with mask 0.
 
     Args:
         own: the part of each global batch that this process is given; all processes are given
             equally many batches, in the last of them perhaps no drawing.
+        view: how all drawings are shown.
     """
     size = len(range(data.batch_size)[own])
     for start in range(0, len(rows), data.batch_size):
         chosen = rows[start : start + data.batch_size][own]
-        batch = draw(store, chosen, data)
+        batch = draw(store, chosen, data, view)
         yield {name: padded(column, size) for name, column in batch.items()}
 
 
@@ -120,19 +128,16 @@ def about(store: Store, rows: np.ndarray, columns: Sequence[str]) -> Batch:
 
 
 def draw(
-    store: Store, rows: np.ndarray, data: config.Data, chance: np.ndarray | None = None
+    store: Store, rows: np.ndarray, data: config.Data, change: Change = augment.AS_IS
 ) -> Batch:
-    """The batch of these rows, as the network is shown it; with `chance`, augmented.
+    """The batch of these rows, changed first, as the network is shown it.
 
     Returns:
         image uint8 [b, h, w, c], points float32 [b, t, 3], length int32 [b], label int32 [b],
         mask float32 [b] of ones.
     """
-    packed = store.take(rows)
-    if chance is not None:
-        packed = augment.augmented(packed, data.augment, chance)
     return {
-        **inputs(packed, data),
+        **inputs(change(store.take(rows)), data),
         "label": store.label[rows].astype(np.int32),
         "mask": np.ones(len(rows), np.float32),
     }

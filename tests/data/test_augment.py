@@ -4,6 +4,7 @@ import pytest
 import raster
 from dsnjax import config
 from dsnjax.data import augment
+from dsnjax.errors import UserError
 
 DRAWINGS = [[[[0, 100, 255], [0, 30, 255]]], [[[7, 9], [3, 200]], [[1], [2]]], [[[5], [5]]]]
 PACKED = raster.pack(DRAWINGS)
@@ -99,6 +100,27 @@ def test_every_augmented_point_lies_in_bounds():
     assert found.dtype == np.float32
     assert found.min() >= 0
     assert found.max() <= 255
+
+
+def test_views_are_the_drawing_itself_and_those_that_training_showed():
+    both = augment.views(config.Augment(rotation=20))
+    assert both[0](PACKED) == PACKED and len(both) == 6
+    assert [view.flip for view in both] == [False, True] * 3
+    mirrored, turned = both[1](PACKED), both[4](PACKED)
+    assert mirrored.unpack()[2] == [[[250], [5]]]
+    quarter = np.radians([10.0] * len(PACKED))
+    found = augment.turned(PACKED, quarter, np.ones((2, len(PACKED))))
+    np.testing.assert_allclose(turned.points, found.points)
+
+
+@pytest.mark.parametrize(("words", "count"), [({}, 2), ({"flip": False, "rotation": 9}, 3)])
+def test_views_follow_what_training_did(words, count):
+    assert len(augment.views(config.Augment(**words))) == count
+
+
+def test_a_network_that_was_trained_on_no_other_views_has_none():
+    with pytest.raises(UserError, match="trained on none that were"):
+        augment.views(config.Augment(flip=False, stretch=0.5))
 
 
 def test_what_is_turned_off_changes_nothing():
