@@ -5,7 +5,6 @@ with the SHA-256 of every file in it. Orbax itself loads a flipped bit without a
 counts only while its manifest verifies, and the step before it is used instead.
 """
 
-import hashlib
 import json
 import logging
 import shutil
@@ -19,8 +18,8 @@ import jax
 from orbax.checkpoint import v1 as ocp
 
 from dsnjax import processes
-from dsnjax.data.files import write
-from dsnjax.errors import CheckpointError, Interrupted, UserError
+from dsnjax.data.files import sha256, write
+from dsnjax.errors import CheckpointError, Interrupted, UserError, one_line
 from dsnjax.state import TrainState
 
 # Orbax speaks of every save, and of one that fails on 200 lines; it is told in our own words.
@@ -74,7 +73,7 @@ class Checkpoints:
         except (OSError, ValueError) as error:  # Orbax reports a full disk as a ValueError
             for left in self.folder.glob("*.orbax-checkpoint-tmp*"):
                 shutil.rmtree(left, ignore_errors=True)
-            what = " ".join(str(error).split())[-200:]  # the cause comes last, behind long paths
+            what = one_line(error)[-200:]  # the cause comes last, behind long paths
             if "No space left" in what:
                 what = "the disk is full"
             there = self.steps()
@@ -155,7 +154,7 @@ class Checkpoints:
             path = self._place(step) / name
             if not path.is_file():
                 return f"{name} is missing"
-            if _sha256(path) != digest:
+            if sha256(path) != digest:
                 return f"{name} has changed since it was written"
         return ""
 
@@ -179,7 +178,7 @@ class Checkpoints:
             return
         place = self._place(about["step"])
         files = sorted(path for path in place.rglob("*") if path.is_file())
-        about["files"] = {str(path.relative_to(place)): _sha256(path) for path in files}
+        about["files"] = {str(path.relative_to(place)): sha256(path) for path in files}
         about["bytes"] = sum(path.stat().st_size for path in files)
         about["seconds"] = round(time.perf_counter() - begun, 3)
         self._write(about["step"], about)
@@ -224,8 +223,3 @@ def _shapes(state: TrainState) -> dict[str, str]:
         name = jax.tree_util.keystr(path, simple=True, separator="/").removeprefix("params/")
         found[name] = f"{leaf.dtype}{list(leaf.shape)}"
     return found
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

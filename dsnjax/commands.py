@@ -387,6 +387,8 @@ class Report(Section):
             raise UserError("report: want either --store S or --workdir W, and one of them")
         if self.workdir and self.category:
             raise UserError("report: --category shows a store; give --store S")
+        if self.workdir and "noise" in self.model_fields_set:
+            raise UserError("report: --noise.* cuts a store; what a run dropped is in its config")
         if self.store and self.figure and not self.category:
             raise UserError("report: --figure shows one category; name it with --category")
         if self.figure and (self.dest or self.workdir[1:]):

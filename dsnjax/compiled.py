@@ -24,14 +24,12 @@ class Compiled:
     def logits(self, packed: raster.Packed) -> np.ndarray:
         """What the network says before the softmax, float32 [b, k]."""
         parts = [np.zeros((0, self._categories), np.float32)]
+        size = BATCH if len(packed) > 16 else 16
         for start in range(0, len(packed), BATCH):
-            # A last batch of any length would compile once more; an empty drawing costs less.
-            rows = np.arange(start, min(start + BATCH, len(packed)))
-            size = BATCH if len(packed) > 16 else 16
-            filled = np.pad(rows, (0, size - len(rows)), mode="edge")
-            batch = inputs(packed.take(filled), self._data)
-            parts.append(np.asarray(self._logits(batch))[: len(rows)])
-        return np.concatenate(parts)
+            # A last batch of any length would compile once more: its last drawing comes again.
+            rows = np.arange(start, start + size).clip(max=len(packed) - 1)
+            parts.append(np.asarray(self._logits(inputs(packed.take(rows), self._data))))
+        return np.concatenate(parts)[: len(packed)]
 
     def probabilities(self, packed: raster.Packed) -> np.ndarray:
         """Probability of each category, float32 [b, k], of drawings as coordinates 0..255."""

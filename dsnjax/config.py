@@ -26,16 +26,23 @@ class Noise(Section):
     filter: Literal["none", "train", "all"] = "train"
     """Which splits lose their noise: none, train (tests stay honest) or all (the paper's way)."""
     low: Share = 0.05
-    """Drawings whose entropy is at this percentile of their category or below are dropped."""
+    """Drawings whose entropy is at this percentile of their category or below are dropped; 0.05 is
+    the 5th."""
     high: Share = 0.95
     """... and those at this one or above."""
     recognized: bool = False
-    """Drop as well what the game that collected the drawings did not recognize."""
+    """With a filter: drop as well what the game that collected the drawings did not recognize."""
 
     @model_validator(mode="after")
     def ordered(self) -> "Noise":
         if self.low >= self.high:
             raise ValueError(f"want low < high, got {self.low} and {self.high}")
+        return self
+
+    @model_validator(mode="after")
+    def drops(self) -> "Noise":
+        if self.recognized and self.filter == "none":
+            raise ValueError("recognized drops nothing with filter=none; want filter=train or all")
         return self
 
 

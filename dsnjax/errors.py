@@ -64,6 +64,11 @@ def as_trouble(error: BaseException) -> Trouble | None:
     return None
 
 
+def one_line(error: BaseException) -> str:
+    """What an error says, without its line breaks."""
+    return " ".join(str(error).split())
+
+
 @contextlib.contextmanager
 def extra(name: str, wanted_by: str) -> Iterator[None]:
     """Around imports of what the extra `name` brings; a UserError says what to install."""

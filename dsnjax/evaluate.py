@@ -137,7 +137,7 @@ def evaluate(
     step = step or make_eval_step(network, devices)
     stop = stop or Stop()
     where = f"evaluating; what is trained lies in {workdir.path}"
-    fitted, valid = 1.0, few(members["valid"])
+    fitted, valid = 1.0, batches.few(members["valid"], calibration.MOST)
     kept = split == "test" and not tta
     if kept and len(valid):
         drawings = stop.between(held_out(store, valid, config.data, devices)[0], where)
@@ -173,11 +173,6 @@ def evaluate(
             text = json.dumps(figures, indent=1) + "\n"
             files.write(workdir.path / measured.FILE, text.encode())
     return figures
-
-
-def few(rows: np.ndarray) -> np.ndarray:
-    """As many rows as calibration wants, evenly spread: a store is sorted by category."""
-    return rows[:: math.ceil(len(rows) / calibration.MOST) or 1]
 
 
 def temperature(

@@ -46,20 +46,15 @@ class Naming:
         Raises:
             UserError: a coordinate outside 0..255, without `fit`; a drawing without a stroke.
         """
-        return self.name(self.probabilities(prepared(drawings, fit=fit)), top, min_probability)
+        chances = self.probabilities(prepared(drawings, fit=fit))
+        return [
+            [{"category": category, "probability": probability} for category, probability in one]
+            for one in named(chances, self.categories, top, min_probability)
+        ]
 
     def predict_strokes(self, drawing: Sequence, top: int = 3) -> list[list[dict[str, Any]]]:
         """What is named after each stroke of one drawing, each time made to fit as a whole one."""
         return self.predict(unfinished(drawing), top, fit=True)
-
-    def name(
-        self, probabilities: np.ndarray, top: int = 3, min_probability: float = 0.0
-    ) -> list[list[dict[str, Any]]]:
-        """Probabilities [b, k] as the dicts that `predict` gives."""
-        return [
-            [{"category": category, "probability": probability} for category, probability in one]
-            for one in named(probabilities, self.categories, top, min_probability)
-        ]
 
 
 def named(

@@ -27,7 +27,7 @@ def schedule(optim: config.Optim, ends: Sequence[int]) -> optax.Schedule:
 
     def rate(step: Array) -> Array:
         passed = jnp.sum(step >= jnp.asarray(marks))
-        return peak * factor**passed * jnp.minimum(1, step / max(warmup, 1) if warmup else 1)
+        return peak * factor**passed * jnp.minimum(1, step / warmup if warmup else 1)
 
     return rate  # type: ignore[return-value]
 

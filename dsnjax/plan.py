@@ -30,8 +30,4 @@ class Plan:
 
     def ends_epoch(self, step: int) -> bool:
         """Whether the step that leads to `step` finished an epoch, or the run."""
-        return (
-            step == self.steps
-            or step * self.batch_size // self.drawings
-            > (step - 1) * self.batch_size // self.drawings
-        )
+        return step == self.steps or step * self.batch_size % self.drawings < self.batch_size

@@ -117,7 +117,8 @@ def chunks(
     sizes = chain([16, 64], repeat(BATCH))
 
     def following() -> Future:
-        return _begun(lambda size: list(islice(read, size)), next(sizes))
+        size = next(sizes)
+        return _begun(lambda: list(islice(read, size)))
 
     ahead = following()
     while chunk := ahead.result():
@@ -125,13 +126,13 @@ def chunks(
         yield chunk
 
 
-def _begun(work: Callable, *words: Any) -> Future:
+def _begun(work: Callable[[], Any]) -> Future:
     """Work in a thread that no end of the program waits for: it may wait for input."""
     answer: Future = Future()
 
     def run() -> None:
         try:
-            answer.set_result(work(*words))
+            answer.set_result(work())
         except BaseException as error:  # raised where the answer is asked for
             answer.set_exception(error)
 

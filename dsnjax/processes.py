@@ -25,7 +25,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from dsnjax import signals
-from dsnjax.errors import KINDS, Interrupted, Trouble, UserError, as_trouble
+from dsnjax.errors import KINDS, Interrupted, Trouble, UserError, as_trouble, one_line
 
 Kind = TypeVar("Kind", bound=Trouble)
 
@@ -186,7 +186,7 @@ def _join(cluster: Cluster) -> None:
                 shutdown_timeout_seconds=HEARTBEAT,
             )
     except (RuntimeError, ValueError, OSError) as error:
-        what = " ".join(str(error).split())[:200]
+        what = one_line(error)[:200]
         raise Interrupted(
             f"process {cluster.index or 0} cannot start: {what}; start all processes again"
         ) from error
@@ -269,7 +269,7 @@ def _tell(error: BaseException) -> int:
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
     if _lost_a_peer(error):
-        what = " ".join(str(error).split())[:120]
+        what = one_line(error)[:120]
         print(f"dsnjax: another process was lost ({what}); start all again", file=sys.stderr)
         code = Interrupted.exit_code
     elif trouble := as_trouble(error):

@@ -4,7 +4,6 @@ Ray Train places the workers, joins them by jax.distributed and starts all of th
 is lost; they go on from the last checkpoint.
 """
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,10 @@ from typing import Any
 import jax
 
 from dsnjax import config as schema
-from dsnjax import settings
+from dsnjax import measured, settings
 from dsnjax import train as loop
 from dsnjax.data import engines
-from dsnjax.errors import KINDS, Interrupted, Trouble, UserError
+from dsnjax.errors import KINDS, Interrupted, Trouble, UserError, one_line
 from dsnjax.workdir import Workdir
 
 RESTARTS = 20  # of all workers, before it is left to a person
@@ -61,14 +60,14 @@ def train(config: schema.Config, workdir: Workdir, workers: int) -> dict[str, An
     try:
         told = trainer.fit().return_value or {}
     except (TrainingFailedError, ray.exceptions.RayActorError) as error:
-        what = " ".join(str(error).split())[-200:]
+        what = one_line(error)[-200:]
         raise Interrupted(f"Ray's workers were lost: {what}; the same command goes on") from error
     except SystemExit as stopped:  # what Ray Train's answer to Ctrl-C, and SIGTERM, ends in
         text = "stopped; the same command goes on from the last checkpoint"
         raise Interrupted(text) from stopped
     if "kind" in told:
         raise KINDS[told["kind"]](told["text"])
-    return json.loads((workdir.path / "evaluation.json").read_text(encoding="utf-8"))
+    return measured.figures(workdir.path)
 
 
 def work(about: dict[str, Any]) -> dict[str, str]:

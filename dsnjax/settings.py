@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from dsnjax import __version__, presets
 from dsnjax.config import Config, Section
-from dsnjax.errors import UserError
+from dsnjax.errors import UserError, one_line
 
 Schema = TypeVar("Schema", bound=Section)
 SHOWN = ("image_size", "thickness", "length", "levels")  # what a network is shown of a drawing
@@ -38,7 +38,7 @@ def load(name: str) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"--config {path}: {error.strerror}; give a preset or a file") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: also of a date
-        what = " ".join(str(error).split())
+        what = one_line(error)
         raise UserError(f"--config {path}: not YAML: {what}") from error
     if not isinstance(values, dict):
         raise UserError(f"--config {path}: holds {type(values).__name__}; want sections of values")

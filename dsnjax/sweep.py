@@ -23,7 +23,7 @@ from dsnjax import measured, presets, settings, tracking
 from dsnjax.config import Section
 from dsnjax.data import engines, files
 from dsnjax.data.store import read_manifest
-from dsnjax.errors import Interrupted, UserError
+from dsnjax.errors import Interrupted, UserError, one_line
 from dsnjax.report import curves, figures, page, statistics
 
 STOPPED = Interrupted.exit_code
@@ -242,7 +242,7 @@ def on_ray(commands: dict[str, list[str]], jobs: int) -> dict[str, tuple[int, st
         try:
             return ray.get(result)
         except ray.exceptions.RayError as error:
-            return 1, f"Ray: {' '.join(str(error).split())[-200:]}"
+            return 1, f"Ray: {one_line(error)[-200:]}"
 
     def stop() -> None:
         for result in started:
@@ -311,7 +311,7 @@ def estimates(runs: Sequence[Run], folder: Path) -> str:
         return ""
     panels = {
         "MAP@3": [statistics.estimate(metrics.reciprocal(rank)) for rank in ranks.values()],
-        "accuracy": [statistics.estimate((rank == 0).astype(float)) for rank in ranks.values()],
+        "accuracy": [statistics.estimate(rank == 0) for rank in ranks.values()],
     }
     path, numbers = swept([run for run in runs if run.name in ranks])
     if not path:

@@ -56,8 +56,7 @@ def train(config: schema.Config, workdir: Workdir) -> dict[str, Any]:
         if processes.first():
             show(workdir, store, training.rows["test"], config.data)
         training.run()
-        look, devices = training.look, training.devices
-        return evaluate.evaluate(workdir, step=look, devices=devices, stop=asked)
+        return evaluate.evaluate(workdir, step=training.look, devices=training.devices, stop=asked)
 
 
 @dataclass(frozen=True)
@@ -227,7 +226,7 @@ def note(line: dict[str, float]) -> str:
 
 def show(workdir: Workdir, store: Store, rows: np.ndarray, data: schema.Data) -> None:
     """Writes some drawings: drawings.png as the network is shown them, drawings.ndjson as rows."""
-    rows = rows[:: max(1, len(rows) // SHOWN)][:SHOWN]
+    rows = batches.few(rows, SHOWN)
     batch = batches.draw(store, rows, data)
     names = [store.categories[label] for label in batch["label"]]
     pictures.sheet(batch["image"][..., 0], names, workdir.path / "drawings.png")

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from dsnjax import config as schema
 from dsnjax import tracking
-from dsnjax.errors import UserError, extra
+from dsnjax.errors import UserError, extra, one_line
 
 
 class Writer(Protocol):
@@ -57,7 +57,7 @@ class Wandb:
                 settings=wandb.Settings(silent=True, console="off"),
             )
         except wandb.Error as error:
-            what = " ".join(str(error).split())
+            what = one_line(error)
             raise UserError(
                 f"run.track: wandb: {what}; log in with `wandb login`, or set WANDB_MODE=offline"
             ) from error

@@ -81,6 +81,10 @@ def test_none_takes_a_value_back():
         ),
         (["--data.noise.low", "0.99"], "data.noise: want low < high, got 0.99 and 0.95"),
         (
+            ["--data.noise.filter", "none", "--data.noise.recognized"],
+            "data.noise: recognized drops nothing with filter=none; want filter=train or all",
+        ),
+        (
             ["--model.cnn.widths", "8"],
             "model.cnn: widths=(8,) and blocks=(1, 1, 1, 1) name 1 and 4",
         ),

@@ -71,13 +71,6 @@ def test_the_probabilities_that_are_kept_are_those_that_predict_says(trained, tm
     np.testing.assert_allclose(kept["probability"], best, atol=1e-4)
 
 
-def test_calibration_is_fitted_on_drawings_of_all_categories(monkeypatch):
-    monkeypatch.setattr(calibration, "MOST", 10)
-    assert evaluate.few(np.arange(35)).tolist() == [0, 4, 8, 12, 16, 20, 24, 28, 32]
-    assert evaluate.few(np.arange(7)).tolist() == [*range(7)]
-    assert not len(evaluate.few(np.arange(0)))
-
-
 def test_another_split_leaves_the_figures_of_the_test_split(trained):
     before = (trained / "evaluation.json").read_text()
     assert evaluate.evaluate(Workdir(trained), split="valid")["split"] == "valid"

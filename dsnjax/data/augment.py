@@ -133,8 +133,14 @@ def without_last_strokes(packed: raster.Packed, share: float, chance: np.ndarray
     """
     counts = np.diff(packed.index[:, 1])
     lost = (chance * (np.floor(share * counts) + 1)).astype(np.int64)
+    return first_strokes(packed, counts - lost)
+
+
+def first_strokes(packed: raster.Packed, kept: np.ndarray) -> raster.Packed:
+    """Drawings with only the first `kept` [b] of their strokes."""
+    counts = np.diff(packed.index[:, 1])
     number = np.arange(counts.sum()) - np.repeat(packed.index[:-1, 1], counts)
-    early = number < np.repeat(counts - lost, counts)
+    early = number < np.repeat(kept, counts)
     return raster.choose(packed, np.repeat(early, packed.stroke_lengths))
 
 

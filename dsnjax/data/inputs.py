@@ -19,10 +19,6 @@ def inputs(packed: raster.Packed, data: config.Data) -> dict[str, np.ndarray]:
             f"data.levels: {timed[0]} needs drawings with times; give raw ones, for a store by "
             "dsnjax prepare --times"
         )
-    size, thickness, (first, *others) = data.image_size, data.thickness, data.levels
-    if others:
-        image = raster.render(packed, size, thickness, levels=data.levels)
-    else:
-        image = raster.render(packed, size, thickness, levels=first)[..., None]
+    image = raster.render(packed, data.image_size, data.thickness, levels=data.levels)
     points, length = raster.sequences(packed, data.length)
     return {"image": image, "points": points, "length": length}

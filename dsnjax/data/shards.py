@@ -5,7 +5,6 @@ sidecar is there and its columns have the checksum the sidecar says; it is then 
 """
 
 import gc
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import blake2b
@@ -78,7 +77,7 @@ def convert(
             file = part_file(task.number, len(sidecar.parts), folder)
             with files.whole(file, sync=False) as out:
                 np.savez(out, allow_pickle=False, **part)
-            sidecar.parts.append(_checksum(file))
+            sidecar.parts.append(files.sha256(file))
         sidecar.lines = source.number
     with files.whole(sidecar_file(task.number, folder), sync=False) as out:
         out.write(msgspec.json.encode(sidecar))
@@ -89,7 +88,9 @@ def finished(number: int, folder: Path) -> Sidecar | None:
     """The sidecar of a shard, if the shard is all there."""
     try:
         sidecar = msgspec.json.decode(sidecar_file(number, folder).read_bytes(), type=Sidecar)
-        found = [_checksum(part_file(number, part, folder)) for part in range(len(sidecar.parts))]
+        found = [
+            files.sha256(part_file(number, part, folder)) for part in range(len(sidecar.parts))
+        ]
     except (FileNotFoundError, msgspec.DecodeError):
         return None
     return sidecar if found == sidecar.parts else None
@@ -241,8 +242,3 @@ def _source(stream: BinaryIO, task: Range) -> formats.Source:
             if stream.tell() >= end:  # all of the range is the middle of a line
                 break
     return formats.Source(stream, task.file, end - stream.tell())
-
-
-def _checksum(file: Path) -> str:
-    with open(file, "rb") as data:
-        return hashlib.file_digest(data, "sha256").hexdigest()

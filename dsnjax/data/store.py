@@ -150,8 +150,7 @@ class Store:
             for name, column in bar.watched(self.manifest.columns.items()):
                 path = self.path / f"{name}.npy"
                 try:
-                    with open(path, "rb") as file:
-                        found = hashlib.file_digest(file, "sha256").hexdigest()
+                    found = files.sha256(path)
                 except OSError as error:
                     raise DataError(f"{path}: cannot be read ({error}); {_AGAIN}") from None
                 if found != column.sha256:

@@ -57,18 +57,18 @@ class Parity:
 
 def drawings(workdir: Workdir | None) -> Drawings:
     """Test drawings of the run's store where it is there, else made-up ones."""
-    if workdir is not None:
-        try:
-            store, data = workdir.store(), workdir.config().data
-        except UserError:  # trained elsewhere: the drawings are not here
-            return made_up()
-        return of_store(store, batches.rows(store, data)["test"], data.store is not None)
-    return made_up()
+    if workdir is None:
+        return made_up()
+    try:
+        store, data = workdir.store(), workdir.config().data
+    except UserError:  # trained elsewhere: the drawings are not here
+        return made_up()
+    return of_store(store, batches.rows(store, data)["test"], data.store is not None)
 
 
 def of_store(store: Store, rows: np.ndarray, real: bool) -> Drawings:
     """Drawings of a store, spread evenly over its rows, with their labels."""
-    rows = rows[:: max(1, len(rows) // DRAWINGS)][:DRAWINGS]
+    rows = batches.few(rows, DRAWINGS)
     kind = "drawings of the run's test split" if real else "made-up drawings of the test split"
     return Drawings(store.take(rows), store.label[rows].astype(int), kind)
 

@@ -62,6 +62,6 @@ def export(
 
 def _write(written: bytes, about: About, path: Path) -> Path:
     text = json.dumps(about.model_dump(mode="json"), indent=1, ensure_ascii=False)
-    for file, data in ((path, written), (path.parent / ABOUT, f"{text}\n".encode())):
-        files.write(file, data)
+    files.write(path, written)
+    files.write(path.parent / ABOUT, f"{text}\n".encode())
     return path

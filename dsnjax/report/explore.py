@@ -1,6 +1,7 @@
 """A store in, a page that shows what lies in it out; or the entropy histogram of one category."""
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,9 @@ def write(store: Store, dest: Path, rule: Noise, category: str | None = None) ->
         countries=list(numbers["countries"].items()),
         sheet_items=contact(store, wanted, by_label, SHOWN if category else 1),
         noise=[filtered(store, label, by_label[label], rule) for label in largest[:CHARTS]],
-        styles=[one for label in largest if (one := styles(store, label, by_label[label]))][
-            :STYLED
-        ],
+        styles=list(
+            islice(filter(None, (styles(store, one, by_label[one]) for one in largest)), STYLED)
+        ),
         rule=rule,
         known=int((store.recognized[held] >= 0).sum()),
         recognized=int((store.recognized[held] == 1).sum()),

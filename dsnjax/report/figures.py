@@ -140,7 +140,7 @@ def entropies(entropy: np.ndarray, cuts: tuple[float, float], title: str) -> str
         return text(figure, title)
 
 
-def curves(panels: Sequence[tuple[str, Sequence[Line]]], title: str, across: str = "step") -> str:
+def curves(panels: Sequence[tuple[str, Sequence[Line]]], title: str) -> str:
     """Panels above each other: (name of the axis, its lines).
 
     Of each name a line called `name, validation` is dashed and has the colour of `name`.
@@ -162,7 +162,7 @@ def curves(panels: Sequence[tuple[str, Sequence[Line]]], title: str, across: str
                 how |= {} if dashed or len(x) < 3 else {"marker": None}
                 axes.plot(x, y, linewidth=1.6 if dashed else 1.0, zorder=3 if dashed else 2, **how)
             axes.set_ylabel(label)
-        grid[-1, 0].set_xlabel(across)
+        grid[-1, 0].set_xlabel("step")
         legend(figure, told, [*names, DASHED.strip(", ")][: len(told)], columns)
         return text(figure, title)
 

@@ -10,6 +10,7 @@ import numpy as np
 import raster
 from dsnjax import config as schema
 from dsnjax import metrics, tracking
+from dsnjax.data import augment
 from dsnjax.data.inputs import inputs
 from dsnjax.predict import Recognizer
 from dsnjax.report import statistics, strokes
@@ -40,7 +41,7 @@ def unfinished(run: Run) -> list[dict[str, Any]]:
                 {
                     "share": share,
                     "map3": asdict(statistics.estimate(metrics.reciprocal(rank))),
-                    "accuracy": asdict(statistics.estimate((rank == 0).astype(float))),
+                    "accuracy": asdict(statistics.estimate(rank == 0)),
                 }
             )
     return told
@@ -48,11 +49,7 @@ def unfinished(run: Run) -> list[dict[str, Any]]:
 
 def beginning(packed: raster.Packed, share: float) -> raster.Packed:
     """The first strokes of each drawing: this share of them, rounded up."""
-    first = packed.index[:-1, 1]
-    counts = np.diff(packed.index[:, 1])
-    number = np.arange(len(packed.stroke_lengths)) - np.repeat(first, counts)
-    stays = number < np.repeat(np.ceil(counts * share), counts)
-    return raster.choose(packed, np.repeat(stays, packed.stroke_lengths))
+    return augment.first_strokes(packed, np.ceil(np.diff(packed.index[:, 1]) * share))
 
 
 def attention(run: Run) -> list[tuple[Markup, str]]:

@@ -12,7 +12,7 @@ import yaml
 from dsnjax.calibration import reliability
 from dsnjax.data import batches, noise
 from dsnjax.errors import UserError
-from dsnjax.report import curves, figures, look, network, page, statistics
+from dsnjax.report import curves, explore, figures, look, network, page, statistics
 from dsnjax.report.page import Markup
 from dsnjax.report.run import Run, load
 from dsnjax.workdir import Workdir
@@ -106,8 +106,8 @@ def headline(run: Run) -> dict[str, Any]:
         "name": run.name,
         "workdir": str(run.workdir.path),
         "map3": asdict(statistics.estimate(run.score)),
-        "accuracy": asdict(statistics.estimate(run.hit.astype(float))),
-        "top3": asdict(statistics.estimate(top3.astype(float))),
+        "accuracy": asdict(statistics.estimate(run.hit)),
+        "top3": asdict(statistics.estimate(top3)),
         "calibration_error": calibration(run)[1],
         "calibration": run.figures["calibration"],
         "steps_left": run.figures["steps_left"],
@@ -299,15 +299,14 @@ def parts(run: Run) -> list[dict[str, Any]]:
         ("not recognized", recognized == 0),
         ("not known whether recognized", recognized < 0),
     ]
-    codes, counts = np.unique(country[country != b""], return_counts=True)
-    most = codes[np.argsort(-counts, kind="stable")][:COUNTRIES]
-    wanted += [(f"from {bytes(code).decode('ascii', 'replace')}", country == code) for code in most]
+    most = explore.countries(country)[:COUNTRIES]
+    wanted += [(f"from {code}", country == code.encode("ascii", "replace")) for code, _ in most]
     wanted.append(("from no known country", country == b""))
     return [
         {
             "name": name,
             "map3": asdict(statistics.estimate(run.score[inside])),
-            "accuracy": asdict(statistics.estimate(run.hit[inside].astype(float))),
+            "accuracy": asdict(statistics.estimate(run.hit[inside])),
             "drawings": int(inside.sum()),
         }
         for name, inside in wanted

@@ -22,7 +22,7 @@ class Estimate:
     count: int
 
 
-def estimate(values: np.ndarray, seed: int = 0) -> Estimate:
+def estimate(values: np.ndarray) -> Estimate:
     """Mean of one value a drawing, with the interval of a percentile bootstrap over drawings.
 
     Drawing n drawings anew from n is drawing how often each distinct value comes, one multinomial;
@@ -34,9 +34,7 @@ def estimate(values: np.ndarray, seed: int = 0) -> Estimate:
     if not len(values):
         return Estimate(math.nan, math.nan, math.nan, 0)
     distinct, counts = np.unique(values, return_counts=True)
-    drawn = np.random.default_rng(seed).multinomial(
-        len(values), counts / len(values), size=RESAMPLES
-    )
+    drawn = np.random.default_rng(0).multinomial(len(values), counts / len(values), size=RESAMPLES)
     low, high = np.quantile(drawn @ distinct / len(values), [0.025, 0.975])
     return Estimate(float(np.mean(values)), float(low), float(high), len(values))
 

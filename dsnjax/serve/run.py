@@ -16,7 +16,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from dsnjax import bundle
+from dsnjax import bundle, signals
 from dsnjax.errors import CheckpointError, UserError
 from dsnjax.serve import app, runtime, site, wire
 
@@ -75,10 +75,7 @@ class Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         # uvicorn's own raises the signal again at the end, which would be the exit code.
-        before = {
-            number: signal.signal(number, self.handle_exit)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        before = {number: signal.signal(number, self.handle_exit) for number in signals.STOPS}
         try:
             yield
         finally:

@@ -74,7 +74,9 @@ def _from_npm() -> bytes:
     wanted = f"onnxruntime-web@{VERSION}"
     npm = shutil.which("npm")
     if npm is None:
-        raise UserError(f"runtime: no npm here; give the package: --source {wanted}.tgz")
+        raise UserError(
+            f"runtime: no npm here; give the package: --source onnxruntime-web-{VERSION}.tgz"
+        )
     with tempfile.TemporaryDirectory() as folder:
         run = subprocess.run(
             [npm, "pack", "--silent", wanted], cwd=folder, capture_output=True, text=True

@@ -186,6 +186,13 @@ def test_flip_mirrors_about_half_of_the_drawings_in_both_branches(store, tiny):
     np.testing.assert_allclose(before["points"][chosen] * [-1, 1, 1], after["points"][chosen])
 
 
+@pytest.mark.parametrize(("count", "most"), [(1120, 1000), (1000, 1000), (7, 10), (35, 10), (0, 3)])
+def test_a_few_rows_are_those_of_all_categories(count, most):
+    few = batches.few(np.arange(count), most)
+    assert len(few) == len(np.unique(few)) == min(count, most)
+    assert np.diff(few, prepend=0, append=max(count - 1, 0)).max() <= -(-count // most)
+
+
 def test_once_gives_every_drawing_once_and_pads_the_last_batch(store, tiny):
     rows = np.arange(10, 80)
     found = list(batches.once(store, rows, tiny.data))

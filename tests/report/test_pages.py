@@ -102,6 +102,7 @@ def test_a_name_from_data_is_text_and_no_markup(tmp_path):
         (["--store", "{store}", "--dest", "a.pdf"], "want a file that ends in .html"),
         (["--workdir", "nowhere"], "nowhere: no run here"),
         (["--workdir", "{run}", "{run}"], "one --workdir is given twice"),
+        (["--workdir", "{run}", "--noise.low", "0.1"], "what a run dropped is in its config"),
     ],
 )
 def test_a_mistake_is_one_line(capsys, made_up, trained, words, message):
