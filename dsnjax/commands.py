@@ -373,8 +373,8 @@ class Report(Section):
     workdir: tuple[Path, ...] = ()
     """Folders of finished runs; several are compared with the first."""
     dest: Path | None = None
-    """The page to write; by default report.html in the store or the work directory, or
-    comparison.html beside the first of several."""
+    """The page to write; by default report.html in the store or the work directory,
+    report-CATEGORY.html for one category, or comparison.html beside the first of several."""
     category: str | None = None
     """Show this category of the store alone."""
     figure: Path | None = None
@@ -403,7 +403,8 @@ class Report(Section):
         if self.figure and self.category:
             explore.entropy_figure(store, self.category, self.figure, self.noise)
             return self.figure
-        dest = page_path(self.dest or path / "report.html")
+        own = f"report-{self.category}.html" if self.category else "report.html"
+        dest = page_path(self.dest or path / own)
         explore.write(store, dest, self.noise, self.category)
         return dest
 

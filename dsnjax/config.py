@@ -419,6 +419,12 @@ class Config(Section):
         if len(branches) == 1 and f"{branches[0]}_head" in start.freeze:
             raise ValueError("init.freeze: nothing is left to train; leave out the head")
         fresh = [name for name in branches if not (start.model or getattr(start, name))]
+        heads = [part for part in start.freeze if part.endswith("_head")]
+        if heads and self.model.fusion == "tokens" and not start.model:
+            raise ValueError(
+                f"init.freeze={heads[0]}: with fusion=tokens it starts anew, for other features "
+                "than before; leave it out, or name a start by init.model"
+            )
         if bare := [part for part in start.freeze if part.partition("_")[0] in fresh]:
             raise ValueError(
                 f"init.freeze={bare[0]}: nothing trained is there to keep; name a start by "

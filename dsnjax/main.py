@@ -1,5 +1,6 @@
 """argv -> one command; nothing else."""
 
+import copy
 import os
 import signal
 import sys
@@ -84,7 +85,12 @@ def base(words: list[str]) -> dict:
     there = folder / "config.yaml"
     file = given.get("config") or (str(there) if there.is_file() else "")
     values = settings.load(file) if file and not file.startswith("--") else {}
-    settings.check(config.Config, values, file)  # as it is, not only under the options beside it
+    # As it is, not only under the options beside it; but what is frozen wants a start.
+    alone = copy.deepcopy(values)
+    for start in ("init.model", "init.cnn", "init.rnn"):
+        if start in given:
+            settings.put(alone, start, given[start])
+    settings.check(config.Config, alone, file)
     named = given.get("init.model") or (values.get("init") or {}).get("model")
     if not named:
         return values

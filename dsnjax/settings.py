@@ -161,18 +161,19 @@ def _last(word: str) -> str:
     return word.lstrip("-").rpartition(".")[2]
 
 
-def same_run(file: Path, config: Config) -> None:
+def same_run(file: Path, config: Config, *, moved: bool = False) -> None:
     """Raises UserError where a run's config.yaml is there and holds other values.
 
-    Of `mesh` it may: a run goes on with the devices that it finds; and of where its store lies.
+    Of `mesh` it may: a run goes on with the devices that it finds; and with `moved` of where its
+    store lies.
     """
     if not file.is_file():
         return
     there = check(Config, load(str(file)), str(file))
     one, other = (flat(each.model_dump(exclude={"mesh"})) for each in (there, config))
     for path in one:
-        moved = path == "data.store" and one[path] and other[path]
-        if one[path] != other[path] and not moved:
+        elsewhere = moved and path == "data.store" and one[path] and other[path]
+        if one[path] != other[path] and not elsewhere:
             raise UserError(
                 f"{file.parent} holds a run with {path}={one[path]}, not {other[path]}; "
                 "give another --workdir, or the same values"
@@ -203,10 +204,10 @@ def _flag(path: str, value: Any) -> str:
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values by their dotted names, sections opened."""
+    """Values by their dotted names, sections opened; one that is empty stays, for its name."""
     opened = {}
     for name, value in values.items():
-        nested = isinstance(value, dict)
+        nested = isinstance(value, dict) and value
         opened |= flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
     return opened
 
@@ -217,4 +218,4 @@ def put(values: dict[str, Any], path: str, value: Any) -> None:
     for section in sections:
         values[section] = dict(_section(values, section))
         values = values[section]
-    values[name] = value
+    values[name] = values.get(name, value) if value == {} else value  # which names nothing

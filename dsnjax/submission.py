@@ -1,5 +1,6 @@
 """Kaggle's test drawings in, its submission file out: key_id,word with three words a drawing."""
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def write(recognizer: Recognizer, sources: Sequence[str], path: Path, *, balance
         UserError: the file cannot be written, or is one of the sources; said before anything is
             read.
     """
-    if path.resolve() in [Path(source).resolve() for source in sources]:
+    if os.path.realpath(path) in map(os.path.realpath, sources):
         raise UserError(f"{path}: holds the drawings themselves; name another file")
     with files.whole(path) as file:
         ids, probabilities = _answers(recognizer, sources)

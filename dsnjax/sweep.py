@@ -1,5 +1,6 @@
 """One base config and many overrides in, a work directory for each, a table and two figures out."""
 
+import copy
 import itertools
 import json
 import re
@@ -66,9 +67,14 @@ def plan(file: str, common: dict[str, Any], base: str | None = None) -> list[Run
     sweep = settings.check(Sweep, settings.load(find(file)))
     base = base or sweep.base
     values = settings.load(base)
-    settings.check(schema.Config, values, f"base {base}")  # as it is, not only under overrides
     every, common = settings.flat(sweep.set), settings.flat(common)
     changes = list(_overrides(sweep))
+    # The base as it is, not only under overrides; but what is frozen wants a start.
+    alone, first = copy.deepcopy(values), changes[0] if changes else {}
+    for path, value in (every | first | common).items():
+        if path.startswith("init."):
+            settings.put(alone, path, value)
+    settings.check(schema.Config, alone, f"base {base}")
     short = shortest({path for overrides in changes for path in overrides})
     runs: dict[str, Run] = {}
     for overrides in changes:

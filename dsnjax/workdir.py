@@ -41,7 +41,7 @@ class Workdir:
                 of other values.
         """
         with ExitStack() as held:
-            processes.together(lambda: self._begin(config, held))
+            begun = processes.together(lambda: self._begin(config, held))
             if not (self.path / "config.yaml").is_file():
                 raise UserError(
                     f"{self.path}: not the folder that process 0 sees; want one that all share"
@@ -49,9 +49,8 @@ class Workdir:
             try:
                 yield
             except UserError:
-                if processes.first() and not self.checkpoints().steps():
-                    # Or the next command would begin with the values that were refused.
-                    (self.path / "config.yaml").unlink(missing_ok=True)
+                if begun and processes.first() and not self.checkpoints().steps():
+                    self._forget()  # or the next command would begin with what was refused
                 raise
 
     def store(self) -> Store:
@@ -106,9 +105,13 @@ class Workdir:
         with self.checkpoints() as saved:
             return network, saved.best(abstract(network, config, devices or mesh.make()))
 
-    def _begin(self, config: schema.Config, held: ExitStack) -> None:
+    def _begin(self, config: schema.Config, held: ExitStack) -> bool:
         held.enter_context(files.locked(self.path))
-        self._write(config)
+        return self._write(config)
+
+    def _forget(self) -> None:
+        for name in ("config.yaml", "categories.txt", CHECKSUM):
+            (self.path / name).unlink(missing_ok=True)
 
     def _make_up(self, count: int) -> None:
         folder, store = self.path / "drawings", self.path / "store"
@@ -134,22 +137,25 @@ class Workdir:
                 "give another --workdir, or the store it was trained on"
             )
 
-    def _write(self, config: schema.Config) -> None:
+    def _write(self, config: schema.Config) -> bool:
+        """Gives whether a run begins here: nothing was, or nothing that was trained."""
         file, text = self.path / "config.yaml", settings.dump(config)
         there = file.read_text(encoding="utf-8") if file.exists() else ""
-        if self.checkpoints().steps() or not there.startswith(settings.WRITTEN_BY):
-            settings.same_run(file, config)
+        ours = there.startswith(settings.WRITTEN_BY)
+        if self.checkpoints().steps() or not ours:
+            settings.same_run(file, config, moved=ours)
             place = config.data.store
-            if there and place and place != self.config().data.store:  # it was moved
+            if ours and place and place != self.config().data.store:  # it was moved
                 store = Store.open(place)
                 self._remember(store)
                 self._same_drawings(store)
                 files.write(file, text.encode())
         elif there != text:  # begun by mistake: there is nothing to lose yet
-            for name in ("config.yaml", "categories.txt", CHECKSUM):
-                (self.path / name).unlink(missing_ok=True)
-        if not file.exists():
-            files.write(file, text.encode())
+            self._forget()
+        if file.exists():
+            return False
+        files.write(file, text.encode())
+        return True
 
 
 def abstract(network: state.Network, config: schema.Config, devices: Mesh) -> state.TrainState:

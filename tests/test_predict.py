@@ -79,6 +79,13 @@ def test_every_row_is_answered_in_order_also_a_bad_one(recognizer, tmp_path, mon
         assert list(predict.rows(recognizer, ["-"])) == found[:1]
 
 
+def test_a_standard_input_that_is_closed_is_said_in_one_line():
+    words = f"{sys.executable} -m dsnjax.main predict <&-"
+    run = subprocess.run(words, shell=True, capture_output=True, text=True)
+    assert run.returncode == 2
+    assert run.stderr == "dsnjax: no standard input here; give a file of drawings\n"
+
+
 def test_sigterm_ends_it_at_once_though_more_rows_may_come():
     words = [sys.executable, "-m", "dsnjax.main", "predict"]
     pipe = subprocess.PIPE

@@ -74,7 +74,10 @@ def test_what_is_dumped_is_loaded_again(tmp_path: Path):
             "seed": 3,
             "data": {"store": "S", "levels": ["order", "time"], "augment": {"flip": False}},
         },
-        {"data": {"noise": {"recognized": True}, "split": {"fixed": 512}}, "loss": {"alpha": 0.0}},
+        {
+            "data": {"noise": {"filter": "all", "recognized": True}, "split": {"fixed": 512}},
+            "loss": {"alpha": 0.0},
+        },
         {
             "init": {"model": "m", "freeze": ["cnn", "rnn"]},
             "model": {"cnn": {"widths": [8, 16, 32]}},

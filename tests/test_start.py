@@ -190,6 +190,14 @@ def test_own_categories_are_learnt_from_a_run_by_the_command_line(trained, tmp_p
     assert len(right) > 10 and np.mean(right) > 0.7
 
 
+def test_a_file_may_leave_the_start_of_what_it_freezes_to_the_options(trained, tmp_path):
+    (tmp_path / "mine.yaml").write_text("init: {freeze: [cnn, rnn]}\n")
+    values = main.base(["--config", str(tmp_path / "mine.yaml"), "--init-from", str(trained)])
+    assert values["init"] == {"freeze": ["cnn", "rnn"]}  # the option comes over it later
+    with pytest.raises(UserError, match="nothing trained is there to keep"):
+        main.base(["--config", str(tmp_path / "mine.yaml")])
+
+
 def say(*words):
     return main.main([str(word) for word in words])
 
@@ -203,7 +211,7 @@ def say(*words):
         ({"init": {"freeze": ["cnn"]}}, "cnn: nothing trained is there to keep; name a start by"),
         (
             {"init": {"rnn": "a", "freeze": ["rnn", "cnn_head"]}},
-            "init.freeze=cnn_head: nothing trained is there to keep; .* init.model or init.cnn",
+            "init.freeze=cnn_head: with fusion=tokens it starts anew, for other features",
         ),
         ({"optim": {"accumulate": 3}}, "batch_size=256 has no 3 equal parts; want a mult"),
         ({"run": {"profile": [5]}}, "want a first and a last step"),

@@ -54,6 +54,15 @@ def test_the_drawings_themselves_are_not_written_over(recognizer, tmp_path):
     assert (tmp_path / "a.csv").read_text() == "kept"
 
 
+def test_a_loop_of_links_is_replaced_as_any_link_that_leads_nowhere(recognizer, tmp_path):
+    (tmp_path / "a.csv").symlink_to(tmp_path / "b.csv")
+    (tmp_path / "b.csv").symlink_to(tmp_path / "a.csv")
+    (tmp_path / "test.csv").write_text('key_id,drawing\n9,"[[[0, 9], [0, 9]]]"\n')
+    sources = [str(tmp_path / "test.csv")]
+    assert submission.write(recognizer, sources, tmp_path / "a.csv", balanced=False) == 1
+    assert (tmp_path / "a.csv").read_text().startswith("key_id,word\n9,")
+
+
 def test_a_network_that_is_shown_times_is_told_them(recognizer, tmp_path, monkeypatch):
     data = recognizer.bundle.recipe.data.model_copy(update={"levels": ("order", "time")})
     recipe = recognizer.bundle.recipe.model_copy(update={"data": data})

@@ -94,7 +94,7 @@ def test_a_section_sets_the_values_it_names_and_no_others(tmp_path):
     runs = sweep.plan(file, sweep.assigned(["data.noise={low: 0.1}"]))
     assert [run.name for run in runs] == ["filter=none", "filter=train"]
     wanted = {"data.length": 48, "data.noise.low": 0.1, "data.noise.filter": "train"}
-    (run,) = sweep.plan(written(tmp_path, base="dsn_small", set=wanted), {})
+    (run,) = sweep.plan(written(tmp_path, base="dsn_small", set=wanted | {"data.split": {}}), {})
     assert runs[1].config == run.config
 
 
@@ -112,6 +112,7 @@ def test_a_value_of_another_form_is_answered_with_an_example(word):
         ({"grid": {"run.epochs": [0]}}, "run.epochs: got 0"),
         ({"set": {"data": None}, "grid": {"data.length": [9]}}, "data: got None"),
         ({"set": {"data.length": 9, "data": 5}}, "data: got 5"),
+        ({"set": {"datta": {}}}, "datta: no such setting; nearest is data"),
     ],
 )
 def test_a_typo_is_answered_before_anything_runs(tmp_path, values, message):
@@ -124,6 +125,24 @@ def test_a_base_that_is_none_is_answered_though_every_run_sets_what_it_lacks(tmp
     base.write_text("data:\n")
     with pytest.raises(UserError, match=r"base .*mine\.yaml: data: got None"):
         sweep.plan(written(tmp_path, set={"data.length": 9}), {}, str(base))
+
+
+def test_a_base_may_leave_the_start_of_what_it_freezes_to_the_runs(tmp_path):
+    base = tmp_path / "mine.yaml"
+    base.write_text("init: {freeze: [cnn, rnn]}\n")
+    (run,) = sweep.plan(written(tmp_path, set={"init.model": "pretrained"}), {}, str(base))
+    assert (run.config.init.model, run.config.init.freeze) == ("pretrained", ("cnn", "rnn"))
+
+
+def test_a_run_of_other_drawings_is_not_one_of_the_sweep(tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep, "command", pytest.fail)
+    (run,) = sweep.plan(written(tmp_path, runs=[{"seed": 1}]), {"data.store": "one"})
+    (tmp_path / "seed=1").mkdir()
+    (tmp_path / "seed=1" / "config.yaml").write_text(settings.dump(run.config))
+    (tmp_path / "seed=1" / "evaluation.json").write_text('{"steps_left": 0}')
+    (run,) = sweep.plan(written(tmp_path, runs=[{"seed": 1}]), {"data.store": "other"})
+    with pytest.raises(UserError, match=r"seed=1 holds a run with data\.store=one, not other"):
+        sweep.execute([run], tmp_path, jobs=1, engine="local")
 
 
 def test_an_unknown_sweep_is_answered_with_the_nearest():

@@ -277,6 +277,38 @@ def test_a_mistake_before_the_first_step_leaves_the_folder_free(tiny, tmp_path):
         assert len(run.store()) == len(Store.open(tiny.data.store))
 
 
+def test_a_refused_start_leaves_nothing_behind(tiny, tmp_path):
+    run = Workdir(tmp_path / "run")
+    with pytest.raises(UserError, match="as refused"), run.claim(tiny):
+        run.store()
+        raise UserError("as refused")
+    assert [file.name for file in run.path.iterdir()] == [".lock"]
+
+
+def test_values_that_were_there_before_a_refused_start_stay(tiny, tmp_path):
+    begun, own = Workdir(tmp_path / "begun"), Workdir(tmp_path / "own")
+    with begun.claim(tiny):
+        pass
+    own.path.mkdir()
+    text = (begun.path / "config.yaml").read_text()
+    (own.path / "config.yaml").write_text("# My notes.\n" + text.split("\n", 1)[1])
+    for run in (begun, own):
+        there = (run.path / "config.yaml").read_text()
+        with pytest.raises(UserError, match="as refused"), run.claim(tiny):
+            raise UserError("as refused")
+        assert (run.path / "config.yaml").read_text() == there
+
+
+def test_a_store_beside_a_config_of_somebodys_own_is_no_moved_one(tiny, tmp_path):
+    own = tmp_path / "config.yaml"
+    own.write_text(settings.dump(tiny).split("\n", 1)[1])
+    moved = tiny.model_copy(
+        update={"data": tiny.data.model_copy(update={"store": tmp_path / "new"})}
+    )
+    with pytest.raises(UserError, match=r"holds a run with data\.store="):
+        Workdir(tmp_path).claim(moved).__enter__()
+
+
 def test_a_config_of_somebodys_own_is_not_written_over(tiny, tmp_path):
     own = tmp_path / "config.yaml"
     own.write_text("seed: 7\n")

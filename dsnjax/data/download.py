@@ -111,7 +111,10 @@ def download(
         Interrupted: the server cannot be reached, or keeps failing.
     """
     try:  # neither finds all that the other one does
-        known = urlsplit(base_url).scheme == httpx2.URL(base_url).scheme in SCHEMES
+        address = urlsplit(base_url)
+        known = address.scheme == httpx2.URL(base_url).scheme in SCHEMES
+        if known and not base_url.startswith("file://"):
+            known = bool((address.hostname or "").encode("idna"))
     except (ValueError, httpx2.InvalidURL):
         known = False
     if not known:

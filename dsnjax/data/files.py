@@ -32,7 +32,7 @@ def whole(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
         with path.open("wb") as file:
             yield file
         return
-    real = path.resolve()
+    real = Path(os.path.realpath(path))  # which a loop of links does not stop
     # A worker that outlives its parent for a moment may be writing the same file.
     part = real.with_name(f"{real.name}.{os.getpid()}.part")
     with _refusal_told(path):

@@ -133,7 +133,11 @@ def read(paths: Iterable[str | Path], *, fit: bool = False) -> Iterator[Drawing 
     for path in paths:
         if str(path) == "-":
             # Not sys.stdin.buffer: Python closes it at its end, and aborts if a thread reads it.
-            with open(sys.stdin.fileno(), "rb", closefd=False) as stream:
+            try:
+                number = sys.stdin.fileno()
+            except (AttributeError, OSError) as error:  # it is closed, or no file
+                raise UserError("no standard input here; give a file of drawings") from error
+            with open(number, "rb", closefd=False) as stream:
                 yield from rows(Source(stream, "standard input"), fit=fit)
         else:
             try:

@@ -66,6 +66,7 @@ class Service:
         self.cells, self.timed = rows * columns, model.about["timed"]
         about = model.about | {"server": True, "collect": options.collect is not None}
         self.about = msgspec.json.encode(about)
+        self.simplifying = 0  # wire.work of the drawings in hand
         self.openapi = msgspec.json.encode(wire.openapi())
 
     @asynccontextmanager
@@ -80,7 +81,7 @@ class Service:
         asked = wire.read_predict(body, timed=self.timed)
         drawings: list = asked.drawings
         if asked.fit:
-            drawings = await asyncio.to_thread(wire.simplified, drawings, timed=self.timed)
+            drawings = await self._simplified(drawings)
         try:
             answer = await self.batcher.ask(drawings)
         except Full:
@@ -89,6 +90,17 @@ class Service:
             ) from None
         self.drawings.inc(len(drawings))
         return _json(msgspec.json.encode(self._named(answer, asked)))
+
+    async def _simplified(self, drawings: list) -> list:
+        """The drawings as training drawings were; others wait for so much work at most."""
+        work = wire.work(drawings)
+        if self.simplifying and self.simplifying + work > wire.MAX_WORK:
+            raise wire.Fault(503, "long strokes of others are being simplified; ask again later")
+        self.simplifying += work
+        try:
+            return await asyncio.to_thread(wire.simplified, drawings, timed=self.timed)
+        finally:
+            self.simplifying -= work
 
     def _named(self, answer: Answer, asked: wire.PredictRequest) -> wire.PredictResponse:
         probabilities, attention = answer

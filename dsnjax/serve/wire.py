@@ -203,9 +203,13 @@ def _check_times(drawing: list, path: str) -> None:
             raise Fault(422, "this model reads times; want strokes [xs, ys, ts]", f"{path}[{i}]")
 
 
+def work(drawings: list) -> int:
+    """Steps of simplifying at worst: a stroke that goes to and fro takes its points squared."""
+    return sum(len(stroke[0]) ** 2 for drawing in drawings for stroke in drawing)
+
+
 def _check_work(drawings: list) -> None:
-    """Thinning a stroke that goes to and fro takes as many steps as its points squared."""
-    if sum(len(stroke[0]) ** 2 for drawing in drawings for stroke in drawing) > MAX_WORK:
+    if work(drawings) > MAX_WORK:
         why = f"the squares of the strokes' numbers of points sum to more than {MAX_WORK:,}"
         raise Fault(422, f"{why}; send fewer drawings, or shorter strokes", "$.drawings")
 

@@ -240,7 +240,18 @@ def test_folder_stands_in_for_the_bucket(tmp_path):
         download.download(tmp_path / "d", ["cat"], kind="binary", base_url=base)
 
 
-@pytest.mark.parametrize("address", ["gs://bucket", "bucket", "http://[bad", "http://a:port"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "gs://bucket",
+        "bucket",
+        "http://[bad",
+        "http://a:port",
+        "https://a..b/",
+        "http:///x",
+        "file:x",
+    ],
+)
 def test_other_address_is_refused(tmp_path, address):
     with pytest.raises(UserError, match=r"base_url='.*': want an address of http://"):
         download.download(tmp_path, ["cat"], base_url=address)

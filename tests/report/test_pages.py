@@ -121,6 +121,9 @@ def test_the_page_of_a_store_lies_in_it_and_leaves_files_beside_it_alone(
     monkeypatch.chdir(tmp_path / "mine")
     assert main(["report", "--store", "."]) == 0
     assert capsys.readouterr().out == "report.html\n"
+    category = Store.open(made_up).categories[0]
+    assert main(["report", "--store", ".", "--category", category]) == 0
+    assert capsys.readouterr().out == f"report-{category}.html\n"
     assert "<title>mine: drawings" in (tmp_path / "mine" / "report.html").read_text()
     assert (tmp_path / "mine.csv").read_text() == "somebody's drawings"
 

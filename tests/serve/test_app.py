@@ -246,6 +246,33 @@ def test_a_full_queue_says_when_to_come_again_and_health_still_answers(gate, add
             gate.open.set()
 
 
+def test_others_are_sent_away_while_as_long_strokes_are_simplified(client, address, monkeypatch):
+    inside, out = threading.Event(), threading.Event()
+    simplified = wire.simplified
+
+    def held(drawings, *, timed):
+        if len(drawings) == 2:
+            inside.set()
+            assert out.wait(60)
+        return simplified(drawings, timed=timed)
+
+    monkeypatch.setattr(wire, "simplified", held)
+    monkeypatch.setattr(wire, "MAX_WORK", 30)  # CAT has 3 points and 2, which is 13
+
+    def ask(_):
+        httpx2.post(f"{address}/v1/predict", json={"drawings": [CAT] * 2, "fit": True}, timeout=60)
+
+    with flying(ask, 1):
+        assert inside.wait(60)
+        try:
+            response = client.post("/v1/predict", json={"drawings": [CAT], "fit": True})
+            few = client.post("/v1/predict", json={"drawings": [CAT[1:]], "fit": True})
+        finally:
+            out.set()
+    assert said(response)[0] == 503 and "ask again later" in said(response)[2]
+    assert few.status_code == 200
+
+
 def test_slow_clients_are_sent_away_with_408(address):
     half_bodies = [connected(address) for _ in range(20)]
     half_heads = [connected(address) for _ in range(20)]
