@@ -13,6 +13,8 @@
 # The first of these that is Python 3.11 to 3.13 with venv is taken.
 PYTHON = python3 python3.13 python3.12 python3.11
 RUN = runs/quickstart
+# More for pytest: make test ARGS='-m "not slow"'
+ARGS =
 
 PROBE = import sys; sys.stdout.write("%d.%d" % sys.version_info[:2]); \
 	sys.stdout.flush(); import ensurepip, venv
@@ -39,7 +41,7 @@ INSTALL = want="$$PWD $$(cat pyproject.toml constraints.txt | cksum)"; \
 		echo "Installing dsnjax$$extras into $$venv; takes a minute or two, once"; \
 		"$$venv/bin/python" -m pip --version >/dev/null 2>&1 \
 			|| "$$python" -m venv --clear "$$venv"; \
-		"$$venv/bin/python" -m pip install --quiet --quiet --disable-pip-version-check \
+		"$$venv/bin/python" -m pip install --quiet --quiet --disable-pip-version-check --no-compile \
 			--constraint constraints.txt --editable ".$$extras"; \
 		echo "$$want" >"$$stamp"; \
 		echo "$$want" >"$$venv/installed"; \
@@ -73,7 +75,8 @@ quickstart:
 
 test:
 	@$(FIND); extras='[dev]'; $(INSTALL); \
-	"$$venv/bin/python" -m pytest -q -n auto --maxprocesses=8 --dist loadfile --no-loadscope-reorder
+	"$$venv/bin/python" -m pytest -q -n auto --maxprocesses=8 --dist loadfile --no-loadscope-reorder \
+		$(ARGS)
 
 lint:
 	@$(FIND); extras='[dev]'; $(INSTALL); \

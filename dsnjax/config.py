@@ -130,6 +130,11 @@ class Data(Section):
             )
         return self
 
+    @property
+    def timed(self) -> bool:
+        """Whether the image tells when strokes were drawn."""
+        return set(self.levels) != {"order"}
+
     def protocol(self) -> str:
         """What figures of this data stand for: which drawings were dropped, before which split."""
         noise, split = self.noise, self.split
@@ -255,9 +260,14 @@ class Model(Section):
     """Keep only what enters a residual block, and make the rest again for its gradient: about a
     quarter of the memory for one more pass forward."""
 
+    @property
+    def weighs_tokens(self) -> bool:
+        """Whether one attention weighs the tokens of both branches."""
+        return self.branches == "both" and self.fusion == "tokens"
+
     @model_validator(mode="after")
     def whole(self) -> "Model":
-        if self.branches == "both" and self.fusion == "tokens":
+        if self.weighs_tokens:
             if self.width % self.heads:
                 raise ValueError(f"width={self.width} is no multiple of heads={self.heads}")
             if self.rnn.pool != "mean":
@@ -420,7 +430,7 @@ class Config(Section):
             raise ValueError("init.freeze: nothing is left to train; leave out the head")
         fresh = [name for name in branches if not (start.model or getattr(start, name))]
         heads = [part for part in start.freeze if part.endswith("_head")]
-        if heads and self.model.fusion == "tokens" and not start.model:
+        if heads and self.model.weighs_tokens and not start.model:
             raise ValueError(
                 f"init.freeze={heads[0]}: with fusion=tokens it starts anew, for other features "
                 "than before; leave it out, or name a start by init.model"

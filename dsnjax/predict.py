@@ -109,7 +109,7 @@ def chunks(
     recognizer: Recognizer, files: Iterable[Path | str], *, fit: bool = False
 ) -> Iterator[list[formats.Drawing | formats.Reject]]:
     """The rows of some files, read ahead in a thread; few at first, so that answers come soon."""
-    timed = set(recognizer.bundle.recipe.data.levels) != {"order"}
+    timed = recognizer.bundle.recipe.data.timed
     read = (
         _untimed(row, number) if timed and isinstance(row, formats.Drawing) else row
         for number, row in enumerate(formats.read(files, fit=fit), 1)

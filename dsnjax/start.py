@@ -29,7 +29,7 @@ def weights(
     if not (init.model or init.cnn or init.rnn):
         return None
     # Of a model alone all is taken. Under tokens a branch's own head reads other features.
-    heads = () if model.branches == "both" and model.fusion == "tokens" else ("_head",)
+    heads = () if model.weighs_tokens else ("_head",)
     named: dict[tuple[str, ...], str | None] = {(): init.model}
     for branch, place in (("cnn", init.cnn), ("rnn", init.rnn)):
         named[branch, *(branch + head for head in heads)] = place

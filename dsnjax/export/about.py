@@ -41,7 +41,6 @@ class About(config.Section):
     def of(cls, model: bundle.Bundle, precision: Precision = "float32") -> "About":
         """What is to be said of a bundle's model."""
         recipe = model.recipe
-        weighs_tokens = recipe.model.branches == "both" and recipe.model.fusion == "tokens"
         side = cells(recipe.model.cnn, recipe.data.image_size)
         return cls(
             config_sha256=digest(recipe),
@@ -52,7 +51,7 @@ class About(config.Section):
             thickness=recipe.data.thickness,
             levels=recipe.data.levels,
             length=recipe.data.length,
-            grid=(side, side) if weighs_tokens else (0, 0),
+            grid=(side, side) if recipe.model.weighs_tokens else (0, 0),
             stride=math.prod(recipe.model.rnn.strides),
         )
 

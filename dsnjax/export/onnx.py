@@ -67,11 +67,10 @@ def _inputs(recipe: bundle.Recipe) -> list[Any]:
 
 def _outputs(model: config.Model, categories: int) -> list[Any]:
     shapes: dict[str, list] = {"probabilities": ["b", categories], "logits": ["b", categories]}
-    if model.branches == "both":
-        if model.fusion == "tokens":
-            shapes["attention"] = ["b", "tokens"]
-        else:
-            shapes["branches"] = ["b", 2]
+    if model.weighs_tokens:
+        shapes["attention"] = ["b", "tokens"]
+    elif model.branches == "both":
+        shapes["branches"] = ["b", 2]
     return [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
         for name, shape in shapes.items()

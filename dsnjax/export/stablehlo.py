@@ -34,7 +34,7 @@ def build(model: bundle.Bundle) -> bytes:
         output, _ = network.apply(model.params, model.statistics, batch, train=False)
         chances = jax.nn.softmax(output.logits / recipe.temperature)
         found = {"probabilities": chances, "logits": output.logits}
-        if output.attention is not None and recipe.model.fusion == "tokens":
+        if output.attention is not None and recipe.model.weighs_tokens:
             found["attention"] = jnp.mean(output.attention, axis=-1)
         elif output.attention is not None:
             found["branches"] = output.attention[..., 0]

@@ -58,7 +58,7 @@ def attention(run: Run) -> list[tuple[Markup, str]]:
     Nothing for a network whose attention does not weigh tokens.
     """
     model, data = run.config.model, run.config.data
-    if model.branches != "both" or model.fusion != "tokens":
+    if not model.weighs_tokens:
         return []
     rows, names = run.said["row"], run.store.categories
     places = np.sort(np.random.default_rng(1).permutation(len(rows))[:SHOWN])

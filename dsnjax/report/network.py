@@ -93,7 +93,7 @@ def shared(run: schema.Config, categories: int, weights: dict[str, int]) -> list
     head = ("FC", f"{categories} categories; {total:,} weights in all")
     grid, steps = "mean of the grid", f"{model.rnn.pool} of the steps"
     boxes = [(FEATURE, grid if model.branches == "cnn" else steps), head]
-    if model.branches == "both" and model.fusion == "tokens":
+    if model.weighs_tokens:
         heads = f"{model.heads} heads of {model.width // model.heads}"
         boxes = [("attention over both branches' tokens", heads)]
         boxes += [(FEATURE, f"{model.width} numbers"), head]

@@ -50,10 +50,9 @@ class Model:
 
 def told(about: About) -> dict[str, Any]:
     """model.json, as a static host has it: what the page must know of an exported model."""
-    timed = about.levels != ("order",)
-    return {
-        **about.model_dump(include={"categories", "image_size", "thickness", "length"}),
-        **about.model_dump(include={"grid", "stride"}),
+    timed = about.data().timed
+    read = {"categories", "image_size", "thickness", "length", "grid", "stride"}
+    return about.model_dump(include=read) | {
         "timed": timed,  # the image tells times, which the page itself cannot draw
         "browser": runtime.there() and not timed,
         "server": False,
@@ -69,7 +68,7 @@ def check(about: About, folder: Path) -> None:
     """
     if not runtime.there():
         raise UserError(f"site: {runtime.MISSING}")
-    if told(about)["timed"]:
+    if about.data().timed:
         raise UserError("site: this model reads times, which the page cannot draw; serve it")
     if folder.exists() and any(folder.iterdir()) and not (folder / "model.json").is_file():
         raise UserError(f"{folder}: not empty and no site; give a new folder")
