@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Gauge, Histogram
 
 import raster
 
+SIZE = 64  # drawings of a batch, but a request's stay together
 Answer = tuple[np.ndarray, np.ndarray | None]
 """Probabilities [b, k], and attention [b, n] or None."""
 
@@ -43,14 +44,11 @@ class Batcher:
     Args:
         network: names a batch.
         room: drawings that may wait.
-        size: drawings of a batch, but a request's stay together.
         threads: batches that run at once.
     """
 
-    def __init__(
-        self, network: Network, registry: CollectorRegistry, room=1024, size=64, threads=1
-    ):
-        self.network, self.room, self.size, self.threads = network, room, size, threads
+    def __init__(self, network: Network, registry: CollectorRegistry, room: int, threads: int):
+        self.network, self.room, self.threads = network, room, threads
         self._queue: deque[Waiting] = deque()
         self._arrived = asyncio.Condition()
         self._count = 0
@@ -105,7 +103,7 @@ class Batcher:
     def _next(self) -> list[Waiting]:
         """What runs next: the requests that waited longest, up to a batch's size."""
         batch, count = [], 0
-        while self._queue and (not batch or count + len(self._queue[0].drawings) <= self.size):
+        while self._queue and (not batch or count + len(self._queue[0].drawings) <= SIZE):
             one = self._queue.popleft()
             self._count -= len(one.drawings)
             if not one.answer.cancelled():
