@@ -1,6 +1,5 @@
 """argv -> one command; nothing else."""
 
-import copy
 import os
 import signal
 import sys
@@ -9,7 +8,7 @@ from contextlib import contextmanager
 
 import tyro
 
-from dsnjax import __version__, config, flags, settings
+from dsnjax import __version__, flags, settings
 from dsnjax.commands import COMMANDS, Train, run_folder
 from dsnjax.errors import UserError, as_trouble
 
@@ -85,12 +84,7 @@ def base(words: list[str]) -> dict:
     there = folder / "config.yaml"
     file = given.get("config") or (str(there) if there.is_file() else "")
     values = settings.load(file) if file and not file.startswith("--") else {}
-    # As it is, not only under the options beside it; but what is frozen wants a start.
-    alone = copy.deepcopy(values)
-    for start in ("init.model", "init.cnn", "init.rnn"):
-        if start in given:
-            settings.put(alone, start, given[start])
-    settings.check(config.Config, alone, file)
+    settings.check_alone(values, given, file)
     named = given.get("init.model") or (values.get("init") or {}).get("model")
     if not named:
         return values

@@ -15,6 +15,7 @@ from dsnjax.config import Config, Section
 from dsnjax.errors import UserError, one_line
 
 Schema = TypeVar("Schema", bound=Section)
+STARTS = {"init.model", "init.cnn", "init.rnn"}
 SHOWN = ("image_size", "thickness", "length", "levels")  # what a network is shown of a drawing
 WRITTEN_BY = "# Written by dsnjax "
 
@@ -159,6 +160,17 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def _last(word: str) -> str:
     """A dotted name's last word: `flip` of `--data.augment.flip`, and of `--flip`."""
     return word.lstrip("-").rpartition(".")[2]
+
+
+def check_alone(values: dict[str, Any], beside: dict[str, Any], source: str) -> None:
+    """Checks the values of a file as they are, not only under those `beside` it that win over them.
+
+    What a file freezes wants a start, which those may name.
+    """
+    alone = dict(values)
+    for start in STARTS & beside.keys():
+        put(alone, start, beside[start])
+    check(Config, alone, source)
 
 
 def same_run(file: Path, config: Config, *, moved: bool = False) -> None:

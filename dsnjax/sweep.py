@@ -1,6 +1,5 @@
 """One base config and many overrides in, a work directory for each, a table and two figures out."""
 
-import copy
 import itertools
 import json
 import re
@@ -69,12 +68,8 @@ def plan(file: str, common: dict[str, Any], base: str | None = None) -> list[Run
     values = settings.load(base)
     every, common = settings.flat(sweep.set), settings.flat(common)
     changes = list(_overrides(sweep))
-    # The base as it is, not only under overrides; but what is frozen wants a start.
-    alone, first = copy.deepcopy(values), changes[0] if changes else {}
-    for path, value in (every | first | common).items():
-        if path.startswith("init."):
-            settings.put(alone, path, value)
-    settings.check(schema.Config, alone, f"base {base}")
+    first = changes[0] if changes else {}
+    settings.check_alone(values, every | first | common, f"base {base}")
     short = shortest({path for overrides in changes for path in overrides})
     runs: dict[str, Run] = {}
     for overrides in changes:

@@ -103,13 +103,13 @@ def test_every_augmented_point_lies_in_bounds():
 
 
 def test_views_are_the_drawing_itself_and_those_that_training_showed():
-    both = augment.views(config.Augment(rotation=20))
-    assert both[0](PACKED) == PACKED and len(both) == 6
-    assert [view.flip for view in both] == [False, True] * 3
-    mirrored, turned = both[1](PACKED), both[4](PACKED)
+    views = augment.views(config.Augment(rotation=20))
+    assert views[0](PACKED) == PACKED and len(views) == 6
+    assert [view.flip for view in views] == [False, True] * 3
+    mirrored, turned = views[1](PACKED), views[4](PACKED)
     assert mirrored.unpack()[2] == [[[250], [5]]]
-    quarter = np.radians([10.0] * len(PACKED))
-    found = augment.turned(PACKED, quarter, np.ones((2, len(PACKED))))
+    half = np.radians([10.0] * len(PACKED))
+    found = augment.turned(PACKED, half, np.ones((2, len(PACKED))))
     np.testing.assert_allclose(turned.points, found.points)
 
 
