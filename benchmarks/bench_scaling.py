@@ -99,7 +99,7 @@ def drawn(data: config.Data, categories: int) -> dict[str, np.ndarray]:
     return {
         "image": rng.integers(0, 255, (b, side, side, len(data.levels)), dtype=np.uint8),
         "points": rng.normal(size=(b, data.length, 3)).astype(np.float32),
-        "length": rng.integers(8, data.length, b, dtype=np.int32),
+        "length": rng.integers(1, data.length + 1, b, dtype=np.int32),
         "label": rng.integers(0, categories, b, dtype=np.int32),
         "mask": np.ones(b, np.float32),
     }

@@ -49,16 +49,15 @@ Way = Callable[[int], int]
 
 def main() -> int:
     parser = gates.options("How fast a training step is, beside PyTorch's")
-    parser.add_argument("--presets", nargs="+", default=PRESETS, metavar="NAME")
+    parser.add_argument("--presets", nargs="+", metavar="NAME", help="or YAML files")
     parser.add_argument("--batch", type=int, metavar="N", help="drawings in a step")
     chosen = parser.parse_args()
     print(f"{gates.machine()}; {jax.devices()[0].device_kind}; jax {jax.__version__}")
-    presets = ("dsn_small",) if chosen.quick else chosen.presets
+    presets = chosen.presets or (PRESETS[:1] if chosen.quick else PRESETS)
     with tempfile.TemporaryDirectory() as folder:
         store = made_up(Path(folder))
         found = [gate for name in presets for gate in race(name, store, chosen)]
-        if "dsn_small" in presets:
-            found.append(end_to_end(store, chosen))
+        found.append(end_to_end(presets[0], store, chosen))
         if GPU and not chosen.quick:
             for name in ("resnet50", "dsn"):
                 roofline(at_size(name, ROOFLINE_BATCH, "bfloat16"), store)
@@ -114,16 +113,20 @@ def race(preset: str, store: Store, chosen: argparse.Namespace) -> list[gates.Ga
     """Prints how a preset's step compares, and where ours spends its time."""
     size, rounds = batch_size(preset, chosen), 3 if chosen.quick else 7
     ours = fastest(our_ways(preset, size, store, chosen.quick))
-    theirs = fastest(torch_ways(preset, size, store, chosen.quick))
-    rivals = {f"dsnjax, {ours[0]}": ours[1], f"PyTorch, {theirs[0]}": theirs[1]}
+    theirs = gates.rival("torch", lambda: fastest(torch_ways(preset, size, store, chosen.quick)))
+    rivals = {f"dsnjax, {ours[0]}": ours[1]}
+    if theirs:
+        rivals[f"PyTorch, {theirs[0]}"] = theirs[1]
     seconds = gates.take_turns(rivals, rounds)
     rows = [(name, size, f"{1 / min(times):,.0f}") for name, times in seconds.items()]
     gates.show(f"{preset}: one step", ("", "drawings in a step", "drawings/s, best"), rows)
+    if not chosen.quick:
+        spent(preset, size, ours[0], store)
+    if not theirs:
+        return []
     mine, other = seconds.values()
     ratio = gates.times_faster(other, mine)
     print(f"\ndsnjax / PyTorch: {ratio:.2f}")
-    if not chosen.quick:
-        spent(preset, size, ours[0], store)
     wanted = WANTED.get(preset)
     return [at_least(f"step_vs_torch_{preset}", ratio, wanted)] if wanted else []
 
@@ -135,11 +138,9 @@ def our_ways(preset: str, size: int, store: Store, quick: bool) -> Iterator[tupl
 
 
 def torch_ways(preset: str, size: int, store: Store, quick: bool) -> Iterator[tuple[str, Way]]:
-    try:
-        import torch
-        import torch_networks
-    except ImportError:
-        raise SystemExit("bench_train_step: PyTorch is missing; pip install torch") from None
+    import torch
+    import torch_networks
+
     device = "cuda" if GPU else "cpu"
     run = at_size(preset, size, "float32")
     for how in ("eager",) if quick else ("eager", "compiled"):
@@ -210,10 +211,9 @@ def operations(profile: Any) -> collections.Counter[str]:
     return total
 
 
-def end_to_end(store: Store, chosen: argparse.Namespace) -> gates.Gate:
+def end_to_end(preset: str, store: Store, chosen: argparse.Namespace) -> gates.Gate:
     """Prints what is left of the step's speed when the real loader feeds it."""
-    size = batch_size("dsn_small", chosen)
-    run = at_size("dsn_small", size, "float32")
+    run = at_size(preset, size := batch_size(preset, chosen), "float32")
     alone, fed = Ours(run, store), Ours(run, store)
     rows = np.arange(len(store))
     count = 20 if GPU else 2
@@ -232,7 +232,7 @@ def end_to_end(store: Store, chosen: argparse.Namespace) -> gates.Gate:
         rivals = {"the step alone": step, "with the loader": loaded}
         seconds = gates.take_turns(rivals, 3 if chosen.quick else 9)
     rows = [(name, f"{1 / min(times):,.0f}") for name, times in seconds.items()]
-    gates.show("dsn_small: end to end", ("", "drawings/s, best"), rows)
+    gates.show(f"{preset}: end to end", ("", "drawings/s, best"), rows)
     ratio = gates.times_faster(seconds["the step alone"], seconds["with the loader"])
     return at_least("end_to_end", ratio, END_TO_END)
 

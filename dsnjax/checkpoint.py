@@ -152,9 +152,11 @@ class Checkpoints:
             return "its manifest cannot be read"
         for name, digest in files.items():
             path = self._place(step) / name
-            if not path.is_file():
+            try:
+                found = sha256(path)
+            except FileNotFoundError:
                 return f"{name} is missing"
-            if sha256(path) != digest:
+            if found != digest:
                 return f"{name} has changed since it was written"
         return ""
 

@@ -440,9 +440,10 @@ class Config(Section):
                 f"init.freeze={bare[0]}: nothing trained is there to keep; name a start by "
                 f"init.model or init.{bare[0].partition('_')[0]}"
             )
-        if self.loss.centers == "fixed" and self.loss.alpha and fresh:
+        drawn = fresh or (self.model.weighs_tokens and not start.model)
+        if self.loss.centers == "fixed" and self.loss.alpha and drawn:
             raise ValueError(
-                "loss.centers=fixed: an untrained network has no centers worth keeping; "
-                "name a start by init.model, or by init.cnn and init.rnn"
+                "loss.centers=fixed: an untrained network has no centers worth keeping; name a "
+                "start by init.model, or, with another fusion than tokens, by init.cnn and init.rnn"
             )
         return self

@@ -127,13 +127,16 @@ def evaluate(
         UserError: the split is empty; see augment.views.
         Interrupted: stopped; nothing was written.
     """
-    config, store = workdir.config(), workdir.store()
+    config, store = processes.alike(lambda: (workdir.config(), workdir.store()))
     devices = devices or mesh.fitting(config.mesh)
-    network, state = workdir.restore(devices)
+    reached = max(workdir.checkpoints().steps(), default=0)  # before a run beside us saves more
+    network, state = processes.alike(lambda: workdir.restore(devices))
     members = batches.rows(store, config.data)
     rows = members[split]
     if not len(rows):
-        raise UserError(f"{store.path}: no drawing in the {split} split; see --data.split")
+        raise processes.agreed(
+            UserError(f"{store.path}: no drawing in the {split} split; see --data.split")
+        )
     step = step or make_eval_step(network, devices)
     stop = stop or Stop()
     where = f"evaluating; what is trained lies in {workdir.path}"
@@ -143,7 +146,7 @@ def evaluate(
         drawings = stop.between(held_out(store, valid, config.data, devices)[0], where)
         fitted = temperature(step, state, drawings, store.label[valid])
     data, count = held_out(store, rows, config.data, devices)
-    views = augment.views(config.data.augment) if tta else []
+    views = processes.alike(lambda: augment.views(config.data.augment)) if tta else []
     if views:
         each = (held_out(store, rows, config.data, devices, view)[0] for view in views)
         data = zip(*each, strict=True)
@@ -152,8 +155,6 @@ def evaluate(
     with tracking.bar(f"evaluating {split}", count, quiet=not processes.first()) as bar:
         drawings = bar.watched(stop.between(data, where))
         added = totals(partial(step, temperature=fitted), state, drawings, said)
-    with workdir.checkpoints() as saved:
-        reached = max(saved.steps())
     plan = Plan(len(members["train"]), config.data.batch_size, config.run.epochs)
     figures = metrics.summary(added, store.categories) | {
         "step": int(state.step),

@@ -28,10 +28,11 @@ from dsnjax import signals
 from dsnjax.errors import KINDS, Interrupted, Trouble, UserError, as_trouble, one_line
 
 Kind = TypeVar("Kind", bound=Trouble)
+Value = TypeVar("Value")
 
 START = 300  # seconds in which all processes must have come; or as DSNJAX_START_TIMEOUT says
 HEARTBEAT = 30  # seconds without a sign of life after which a process counts as lost
-TOLD = 8192  # bytes in which process 0 tells the others what came of its work
+TOLD = 8192  # bytes in which a process tells the others what came of its work
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def joined() -> Iterator[None]:
     if jax.process_count() == 1:
         yield
         return
-    _exit_75_when_aborted(2, "another process was lost; start all again")
+    _exit_75_when_aborted(2, "another process was lost, or the runtime failed; start all again")
     try:
         yield
     except BaseException as error:
@@ -150,15 +151,43 @@ def together(work: Callable[[], Any]) -> Any:
         try:
             told = {"value": work()}
         except Trouble as trouble:
-            told = {"kind": type(trouble).__name__, "text": str(trouble)[: TOLD // 5]}
+            told = _page(trouble)
+    return _met(told)["value"]
+
+
+def alike(work: Callable[[], Value]) -> Value:
+    """What `work` gives on this process; a trouble that any process meets in it, all raise.
+
+    Where the others have gone on into a `together` of their work, they hear of it there.
+    """
+    if jax.process_count() == 1:
+        return work()
+    try:
+        value = work()
+    except Trouble as trouble:
+        if not trouble.shared:
+            _met(_page(trouble))
+        raise
+    _met({})
+    return value
+
+
+def _page(trouble: Trouble) -> dict[str, str]:
+    return {"kind": type(trouble).__name__, "text": str(trouble)[: TOLD // 5]}
+
+
+def _met(told: dict[str, Any]) -> dict[str, Any]:
+    """What process 0 tells, once all have told; raises the first trouble that one tells of."""
     page = np.zeros(TOLD, np.uint8)
     text = json.dumps(told, ensure_ascii=False).encode()
     page[: len(text)] = np.frombuffer(text, np.uint8)
-    page = np.asarray(multihost_utils.broadcast_one_to_all(page))
-    told = json.loads(page.astype(np.uint8).tobytes().rstrip(b"\0"))
-    if "kind" in told:
-        raise agreed(KINDS[told["kind"]](told["text"]))
-    return told["value"]
+    pages = np.asarray(multihost_utils.process_allgather(page))
+    everyone = [json.loads(page.tobytes().rstrip(b"\0")) for page in pages]
+    for index, one in enumerate(everyone):
+        if "kind" in one:
+            of = f"process {index}: " if index else ""
+            raise agreed(KINDS[one["kind"]](of + one["text"]))
+    return everyone[0]
 
 
 def _join(cluster: Cluster) -> None:

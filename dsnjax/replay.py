@@ -8,8 +8,10 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from dsnjax.data.store import Store
@@ -36,11 +38,11 @@ class Watch:
 
 
 @jax.jit
-def sound(params: dict[str, jax.Array]) -> jax.Array:
-    """Whether all weights are numbers: a last update may break them behind a good loss."""
-    return jax.numpy.all(
-        jax.numpy.stack([jax.numpy.all(jax.numpy.isfinite(leaf)) for leaf in params.values()])
-    )
+def sound(state: Any) -> jax.Array:
+    """Whether all of a state's floats are numbers: a last update may break them behind a good
+    loss."""
+    floats = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in floats]))
 
 
 def write(path: Path, store: Store, rows: Sequence[int] | np.ndarray) -> None:

@@ -43,6 +43,13 @@ def weights(
             for label, name in enumerate(categories)
             if name in there.categories
         ]
+        new = [name for name in categories if name not in there.categories]
+        heads = set(models.OF_CATEGORIES) & set(init.freeze) & set(parts or init.freeze)
+        if new and heads:
+            raise UserError(
+                f"init.freeze={min(heads)}: {place} does not know {new[0]!r}, whose part of it "
+                "would stay as it was drawn; leave it out"
+            )
         params |= _taken(params, there.params, parts, labels, place)
         statistics |= _taken(statistics, there.statistics, parts, labels, place)
     return params, statistics
@@ -74,7 +81,7 @@ def _taken(
             size = "absent" if found is None else list(found.shape)
             raise UserError(
                 f"init: {name} is {size} in {place}, the config wants {list(leaf.shape)}; "
-                "use the --config or --model values it was trained with"
+                "use the --config, --model or --data values it was trained with"
             )
     return taken
 

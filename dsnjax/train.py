@@ -51,10 +51,9 @@ def train(config: schema.Config, workdir: Workdir) -> dict[str, Any]:
     with stop.watched() as asked, workdir.claim(config):
         if processes.together(lambda: measured.finished(workdir.path)):
             return measured.figures(workdir.path)
-        store = workdir.store()
-        training = Training(config, workdir, store, asked)
+        training = processes.alike(lambda: Training(config, workdir, workdir.store(), asked))
         if processes.first():
-            show(workdir, store, training.rows["test"], config.data)
+            show(workdir, training.store, training.rows["test"], config.data)
         training.run()
         return evaluate.evaluate(workdir, step=training.look, devices=training.devices, stop=asked)
 
@@ -102,7 +101,9 @@ class Training:
 
     def begin(self) -> TrainState:
         """The state before the first step: fresh, or from the models that `init` names."""
-        now = self.born(start.weights(self.config, self.network, self.store.categories))
+        categories = self.store.categories
+        weights = processes.alike(lambda: start.weights(self.config, self.network, categories))
+        now = self.born(weights)
         if self.config.loss.centers == "running" or not self.config.loss.alpha:
             return now
         rows, data = self.rows["train"], self.config.data
@@ -117,7 +118,7 @@ class Training:
         """Steps from the newest checkpoint to the end of the plan."""
         config, plan, path = self.config, self.plan, self.workdir.path
         with self.workdir.checkpoints() as saved:
-            now = saved.newest(self.shapes) or self.begin()
+            now = processes.alike(lambda: saved.newest(self.shapes)) or self.begin()
             reached = int(now.step)
             data = batches.training(
                 self.store, self.rows["train"], config.data, config.seed, reached, own=self.own
@@ -174,8 +175,8 @@ class Training:
     def check(self, now: TrainState, done: int, saves: bool) -> None:
         """Raises DataError where the run no longer computes numbers; writes the batch that did."""
         bad = self.watch.first_bad()
-        if not bad and saves and not replay.sound(now.params):
-            bad = done, "the weights behind it are no numbers"
+        if not bad and saves and not replay.sound(now):
+            bad = done, "what it made of the weights is no number"
         if not bad:
             return
         step, what = bad

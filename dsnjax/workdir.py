@@ -1,5 +1,6 @@
 """A folder that holds one run: config.yaml, metrics.jsonl, checkpoints/, evaluation.json."""
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -8,13 +9,14 @@ from pathlib import Path
 import jax
 from jax.sharding import Mesh
 
-from dsnjax import checkpoint, mesh, optim, processes, settings, state
+from dsnjax import checkpoint, measured, mesh, optim, processes, settings, state
 from dsnjax import config as schema
 from dsnjax.data import files, prepare, synthetic
 from dsnjax.data.store import MANIFEST, Store
 from dsnjax.errors import CheckpointError, UserError
 
 CHECKSUM = "store.sha256"  # of the drawings that the run began with
+LATE = 60  # seconds in which all processes must see what one wrote; NFS looks anew after 30
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,7 @@ class Workdir:
         """
         with ExitStack() as held:
             begun = processes.together(lambda: self._begin(config, held))
-            if not (self.path / "config.yaml").is_file():
-                raise UserError(
-                    f"{self.path}: not the folder that process 0 sees; want one that all share"
-                )
+            processes.alike(self._seen)
             try:
                 yield
             except UserError:
@@ -109,6 +108,16 @@ class Workdir:
         held.enter_context(files.locked(self.path))
         return self._write(config)
 
+    def _seen(self) -> None:
+        """Waits for what process 0 has written: disks of a network may tell of it late."""
+        end = time.monotonic() + LATE
+        while not (self.path / "config.yaml").is_file():
+            if time.monotonic() > end:
+                raise UserError(
+                    f"{self.path}: not the folder that process 0 sees; want one that all share"
+                )
+            time.sleep(0.2)
+
     def _forget(self) -> None:
         for name in ("config.yaml", "categories.txt", CHECKSUM):
             (self.path / name).unlink(missing_ok=True)
@@ -142,7 +151,7 @@ class Workdir:
         file, text = self.path / "config.yaml", settings.dump(config)
         there = file.read_text(encoding="utf-8") if file.exists() else ""
         ours = there.startswith(settings.WRITTEN_BY)
-        if self.checkpoints().steps() or not ours:
+        if self.checkpoints().steps() or measured.figures(self.path) or not ours:
             settings.same_run(file, config, moved=ours)
             place = config.data.store
             if ours and place and place != self.config().data.store:  # it was moved

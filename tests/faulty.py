@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 
-from dsnjax import checkpoint, main, stop, timing
+from dsnjax import checkpoint, main, mesh, stop, timing
 
 SIGNALS = {
     "kill": [signal.SIGKILL],
@@ -46,6 +46,7 @@ def inject(fault: str, moment: str, count: int) -> None:
 
 if __name__ == "__main__":
     fault, moment, count, *words = sys.argv[1:]
+    mesh.LARGE = 64  # so that fsdp spreads weights of networks as small as those of tests
     if fault != "none":
         inject(fault, moment, int(count))
     sys.exit(main.main(words))

@@ -48,6 +48,21 @@ def test_calibration_is_fitted_on_no_more_drawings_than_it_wants(trained, tmp_pa
     assert kept["rank"].shape == (figures["drawings"],)
 
 
+def test_a_step_that_a_run_saves_beside_it_is_none_of_what_was_measured(
+    trained, tmp_path, monkeypatch
+):
+    run = Workdir(shutil.copytree(trained, tmp_path / "run"))
+    restore = Workdir.restore
+
+    def restored(workdir, devices):
+        found = restore(workdir, devices)
+        (workdir.path / "checkpoints" / "99.json").write_text("{}")
+        return found
+
+    monkeypatch.setattr(Workdir, "restore", restored)
+    assert evaluate.evaluate(run) == measured.figures(trained)
+
+
 def test_an_evaluated_run_that_was_not_finished_goes_on(trained, tmp_path):
     run = Workdir(tmp_path / "run")
     shutil.copytree(trained, run.path)

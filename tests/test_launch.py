@@ -81,20 +81,34 @@ def test_what_another_try_cannot_mend_is_not_tried_again():
     [(0, False), (1, False), (2, False), (3, False), (4, False), (75, True), (137, True)],
 )
 def test_a_script_goes_on_after_a_stop_or_a_kill_and_leaves_mistakes_to_a_person(code, again):
+    ended = run_scripts(code)
+    assert ended["slurm.sh"].returncode == code
+    assert ended["slurm.sh"].stdout == ("requeue 7\n" if again else "")
+    assert ended["skypilot.yaml"].returncode == (75 if again else code)
+
+
+def test_slurm_starts_no_job_for_ever():
+    assert run_scripts(75, SLURM_RESTART_COUNT="99")["slurm.sh"].stdout == "requeue 7\n"
+    assert run_scripts(75, SLURM_RESTART_COUNT="100")["slurm.sh"].stdout == ""
+
+
+def test_slurm_kills_no_process_that_would_tell_what_ended_it():
+    assert "srun --kill-on-bad-exit=0 " in scripts()["slurm.sh"]
+
+
+def run_scripts(code, **environment):
+    """How the scripts end where dsnjax ends with a code."""
     if not shutil.which("bash"):
         pytest.skip("no bash on this machine")
     fakes = (
         f'srun() {{ return {code}; }}; dsnjax() {{ return {code}; }}; scontrol() {{ echo "$@"; }}'
     )
-    ended = {
+    return {
         name: subprocess.run(
             ["bash", "-c", f"{fakes}\n{text}"],
-            env=os.environ | {"SLURM_JOB_ID": "7"},
+            env=os.environ | {"SLURM_JOB_ID": "7"} | environment,
             capture_output=True,
             text=True,
         )
         for name, text in scripts().items()
     }
-    assert ended["slurm.sh"].returncode == code
-    assert ended["slurm.sh"].stdout == ("requeue 7\n" if again else "")
-    assert ended["skypilot.yaml"].returncode == (75 if again else code)

@@ -12,13 +12,13 @@ import jax
 import pytest
 import yaml
 
-from dsnjax import processes, stop, train
+from dsnjax import config, processes, stop, train
 from dsnjax.errors import Interrupted, UserError
 from dsnjax.processes import Cluster
 from dsnjax.workdir import Workdir
 
 ROOT = Path(__file__).parents[1]
-SOON = 60  # seconds after the death of one process in which the others end
+SOON = 25  # seconds after the death of one process in which the others end, before jax says so
 SLURM = {
     "SLURM_JOB_ID": "7",
     "SLURM_STEP_NODELIST": "node[01-02]",
@@ -149,12 +149,13 @@ def start(tmp_path_factory, tiny):
     home = tmp_path_factory.mktemp("start")
     (home / "mine.yaml").write_text(yaml.safe_dump(tiny.model_dump(mode="json")))
 
-    def run(workdir, environments, faults=("none asked 0",) * 2):
+    def run(workdir, environments, faults=("none asked 0",) * 2, words=("", "")):
         running = [
             subprocess.Popen(
                 [
                     *(sys.executable, str(ROOT / "tests" / "faulty.py"), *fault.split()),
                     *("train", "--config", str(home / "mine.yaml"), "--workdir", str(workdir)),
+                    *more.split(),
                 ],
                 cwd=ROOT,
                 env=os.environ
@@ -167,7 +168,7 @@ def start(tmp_path_factory, tiny):
                 stderr=subprocess.PIPE,
                 text=True,
             )
-            for environment, fault in zip(environments, faults, strict=False)
+            for environment, fault, more in zip(environments, faults, words, strict=False)
         ]
         killed = [one for one, fault in zip(running, faults, strict=False) if "kill" in fault]
         for one in killed:
@@ -238,14 +239,18 @@ def _lines(file):
 @pytest.mark.slow
 @pytest.mark.fault
 def test_two_processes_stop_at_one_step_and_one_goes_on(start, trained, tmp_path):
-    """Only the second is told to stop."""
-    ended = start(tmp_path / "run", named(), ("none asked 0", "stop asked 5"))
+    """Only the second is told to stop. They start from a model, and share one copy of theirs."""
+    words = f"--init-from {trained} --loss.centers fixed --loss.alpha 0.01 --mesh.fsdp 2"
+    faults = ("none asked 0", "stop asked 12")  # seven times for the centers, then at each step
+    ended = start(tmp_path / "run", named(), faults, [words] * 2)
     assert [code for code, _ in ended] == [75, 75]
     assert "stopped at step 6 of" in ended[0][1]
     assert ended[1][1] == ""
-    run = Workdir(trained).config()
+    run = Workdir(tmp_path / "run").config().model_copy(update={"mesh": config.Mesh()})
+    assert (run.init.model, run.loss.centers) == (str(trained), "fixed")
     train.train(run, Workdir(tmp_path / "run"))
-    assert_same_figures(tmp_path / "run", trained)
+    train.train(run, Workdir(tmp_path / "whole"))
+    assert_same_figures(tmp_path / "run", tmp_path / "whole")
 
 
 @pytest.mark.multihost
@@ -262,22 +267,21 @@ def test_one_process_stops_and_two_of_slurm_go_on(start, trained, tmp_path, monk
 @pytest.mark.multihost
 @pytest.mark.slow
 @pytest.mark.fault
-@pytest.mark.parametrize("victim", [0, 1])
 def test_who_is_left_ends_soon_with_75_and_says_why_and_all_go_on_when_started_again(
-    start, trained, tmp_path, victim
+    start, trained, tmp_path
 ):
-    faults = ["none asked 0", "none asked 0"]
-    faults[victim] = "kill asked 3"
-    ended = start(tmp_path / "run", named(), faults)
-    assert ended[victim][0] == -9
-    code, said = ended[1 - victim]
-    assert code == 75
-    assert said.splitlines()[-1].startswith("dsnjax: another process was lost")
-    # Of a lost process 0 jax's own runtime speaks as well, before us.
-    assert victim == 0 or said.count("\n") == 1
-    if victim:
-        assert [code for code, _ in start(tmp_path / "run", named())] == [0, 0]
-        assert_same_figures(tmp_path / "run", trained)
+    for victim in (0, 1):
+        faults = ["none asked 0", "none asked 0"]
+        faults[victim] = "kill asked 3"
+        ended = start(tmp_path / "run", named(), faults)
+        assert ended[victim][0] == -9
+        code, said = ended[1 - victim]
+        assert code == 75
+        assert said.splitlines()[-1].startswith("dsnjax: another process was lost")
+        # Of a lost process 0 jax's own runtime speaks as well, before us.
+        assert victim == 0 or said.count("\n") == 1
+    assert [code for code, _ in start(tmp_path / "run", named())] == [0, 0]
+    assert_same_figures(tmp_path / "run", trained)
 
 
 @pytest.mark.multihost
@@ -330,12 +334,23 @@ def test_a_port_that_is_taken_is_said_in_one_line(start, tmp_path):
 
 @pytest.mark.multihost
 @pytest.mark.slow
-@pytest.mark.parametrize("launched", [named, slurm, open_mpi])
-def test_a_mistake_ends_both_processes_alike_and_is_said_once(start, trained, tmp_path, launched):
-    shutil.copytree(trained, tmp_path / "run")
-    file = tmp_path / "run" / "config.yaml"
-    file.write_text(file.read_text().replace("seed: 0", "seed: 9"))
-    ended = start(tmp_path / "run", launched())
+@pytest.mark.parametrize(
+    ("launched", "words", "wanted"),
+    [
+        (named, ("--seed 9", "--seed 9"), "dsnjax: {run} holds a run with seed=0, not 9;"),
+        (slurm, ("", "--data.batch-size 31"), "dsnjax: process 1: data.batch_size=31 does not div"),
+        (open_mpi, ("--init-from {run}/gone",) * 2, "dsnjax: {run}/gone: no model here"),
+    ],
+    ids=["of the folder", "of one alone", "of the start"],
+)
+def test_a_mistake_ends_both_processes_alike_and_is_said_once(
+    start, trained, tmp_path, launched, words, wanted
+):
+    run = tmp_path / "run"
+    if "seed" in wanted:
+        shutil.copytree(trained, run)
+    ended = start(run, launched(), words=[one.format(run=run) for one in words])
     assert [code for code, _ in ended] == [2, 2]
     assert [said.count("\n") for _, said in ended] == [1, 0]
-    assert "holds a run with seed=9, not 0" in ended[0][1]
+    assert ended[0][1].startswith(wanted.format(run=run))
+    assert (run / "config.yaml").exists() == ("seed" in wanted)

@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import pytest
 
@@ -20,5 +21,5 @@ def test_the_first_step_with_a_figure_that_is_no_number_is_named(name, value, sa
 
 @pytest.mark.parametrize(("weight", "sound"), [(1.0, True), (jnp.nan, False), (-jnp.inf, False)])
 def test_one_weight_that_is_no_number_makes_all_unsound(weight, sound):
-    params = {"a": jnp.ones((2, 3)), "b": jnp.ones(4).at[2].set(weight)}
-    assert bool(replay.sound(params)) == sound
+    state = {"a": jnp.ones((2, 3)), "b": [jnp.ones(4).at[2].set(weight)], "step": jnp.int32(1)}
+    assert bool(replay.sound(state | {"key": jax.random.key(0)})) == sound

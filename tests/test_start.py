@@ -9,7 +9,7 @@ from dsnjax import bundle, config, flags, main, optim, settings, start, state, s
 from dsnjax.commands import Train
 from dsnjax.data import synthetic
 from dsnjax.errors import Interrupted, UserError
-from dsnjax.models import Output
+from dsnjax.models import OF_CATEGORIES, Output
 from dsnjax.workdir import Workdir
 
 SIZES = {
@@ -79,6 +79,14 @@ def test_a_model_of_other_sizes_is_named_by_its_parameter(whole):
     wider = run(init={"model": str(whole[0])}, model=SIZES | {"rnn": SIZES["rnn"] | {"hidden": 9}})
     with pytest.raises(UserError, match=r"init: rnn.* is \[.*\] in .*, the config wants \[.*--con"):
         begun(wider, NAMES)
+
+
+def test_a_head_that_must_learn_a_new_category_is_not_frozen(whole):
+    known = run(init={"model": str(whole[0]), "freeze": ["cnn", "cnn_head"]})
+    begun(known, NAMES[:2])
+    with pytest.raises(UserError, match=r"freeze=cnn_head: .* does not know 'sun', whose part of"):
+        begun(known, (*NAMES, "sun"))
+    begun(run(init={"model": str(whole[0]), "freeze": ["cnn"]}), (*NAMES, "sun"))
 
 
 def test_branches_start_from_networks_trained_alone(tmp_path):
@@ -170,8 +178,11 @@ def test_fixed_centers_are_the_mean_features_of_all_batches_without_their_paddin
 
 @pytest.mark.slow
 def test_own_categories_are_learnt_from_a_run_by_the_command_line(trained, tmp_path, capsys):
-    synthetic.write(tmp_path / "drawings", 20, seed=5)
-    mine = sorted(synthetic.categories())[:3]
+    synthetic.write(tmp_path / "drawings", 50, seed=5)
+    old, *known = sorted(synthetic.categories())[:3]
+    mine = ["mine", *known]
+    (file,) = (tmp_path / "drawings").rglob(f"{old}.ndjson")
+    file.with_name("mine.ndjson").write_text(file.read_text().replace(f'"{old}"', '"mine"'))
     words = ["--store", tmp_path / "store", "--categories", ",".join(mine), "--jobs", "1"]
     assert say("prepare", tmp_path / "drawings", *words) == 0
     short = "--run.epochs 12 --data.batch-size 16 --optim.accumulate 2 --optim.learning-rate 0.01"
@@ -180,6 +191,7 @@ def test_own_categories_are_learnt_from_a_run_by_the_command_line(trained, tmp_p
     words += held_out.split()
     assert say("train", *words, "--workdir", tmp_path / "run") == 0
     assert Workdir(tmp_path / "run").config().model == Workdir(trained).config().model
+    begins(Workdir(tmp_path / "run"), bundle.find(trained), new=mine.index("mine"))
     capsys.readouterr()
     rows = tmp_path / "run" / "drawings.ndjson"
     assert say("predict", "--workdir", tmp_path / "run", rows) == 0
@@ -188,6 +200,40 @@ def test_own_categories_are_learnt_from_a_run_by_the_command_line(trained, tmp_p
     drawn = [json.loads(line)["word"] for line in rows.read_text().splitlines()]
     right = [top[0]["category"] == word for top, word in zip(answers, drawn, strict=True)]
     assert len(right) > 10 and np.mean(right) > 0.7
+
+
+def begins(run, there, new):
+    """Asserts that a run begins with all that is there, but for one category's part of the head."""
+    params, statistics = begun(run.config(), run.categories())
+    for found, wanted in ((params, there.params), (statistics, there.statistics)):
+        trunk = [name for name in found if name.partition("/")[0] not in OF_CATEGORIES]
+        assert trunk and all(np.array_equal(found[name], wanted[name]) for name in trunk)
+    labels = [there.categories.index(name) for name in run.categories() if name in there.categories]
+    head, known = params["head/kernel"], there.params["head/kernel"][:, labels]
+    assert np.array_equal(np.delete(head, new, axis=1), known)
+    assert not any(np.array_equal(head[:, new], one) for one in there.params["head/kernel"].T)
+
+
+@pytest.mark.slow
+def test_branches_trained_alone_are_joined_and_only_what_is_between_them_learns(made_up, tmp_path):
+    """The authors' staged way, as docs/training.md has it."""
+
+    def trained(name, **values):
+        settings = run(**values, run={"epochs": 1})
+        data = settings.data.model_copy(update={"store": made_up})
+        train.train(settings.model_copy(update={"data": data}), Workdir(tmp_path / name))
+        return bundle.from_workdir(Workdir(tmp_path / name)).params
+
+    alone = {name: trained(name, model=SIZES | {"branches": name}) for name in ("cnn", "rnn")}
+    frozen = ["cnn", "rnn", "cnn_head", "rnn_head"]
+    places = {name: str(tmp_path / name) for name in alone}
+    joined = trained("joined", init={**places, "freeze": frozen})
+    assert joined.keys() - {"score/kernel"} == alone["cnn"].keys() | alone["rnn"].keys()
+    for part in alone.values():
+        assert all(np.array_equal(joined[name], part[name]) for name in part)
+    settings = Workdir(tmp_path / "joined").config()
+    params, _ = begun(settings, Workdir(tmp_path / "joined").categories())
+    assert not np.array_equal(joined["score/kernel"], params["score/kernel"])
 
 
 def test_a_file_may_leave_the_start_of_what_it_freezes_to_the_options(trained, tmp_path):
@@ -206,7 +252,11 @@ def say(*words):
     ("values", "message"),
     [
         ({"init": {"model": "a", "cnn": "b"}}, "model and a branch are both given; want one"),
-        ({"loss": {"centers": "fixed"}}, "name a start by init.model, or by init.cnn and"),
+        ({"loss": {"centers": "fixed"}}, "name a start by init.model, or, with another fusion"),
+        (
+            {"loss": {"centers": "fixed"}, "init": {"cnn": "a", "rnn": "b"}},
+            "loss.centers=fixed: an untrained network",  # between the branches and the feature
+        ),
         ({"model": {"branches": "cnn"}, "init": {"freeze": ["rnn"]}}, "branches=cnn has no rnn"),
         ({"init": {"freeze": ["cnn"]}}, "cnn: nothing trained is there to keep; name a start by"),
         (

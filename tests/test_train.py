@@ -5,15 +5,17 @@ import shutil
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import yaml
 
-from dsnjax import config, main, measured, mesh, settings, state, stop, train
+from dsnjax import config, main, measured, mesh, settings, state, step, stop, train
 from dsnjax.data import batches, prepare, synthetic
 from dsnjax.data.store import Store
 from dsnjax.errors import DataError, Interrupted, UserError
@@ -121,6 +123,14 @@ def test_a_folder_holds_one_run(whole, tiny):
         train.train(other, Workdir(whole[0]))
 
 
+def test_a_finished_run_keeps_its_config_though_its_checkpoints_are_gone(whole, tiny, tmp_path):
+    run = Workdir(shutil.copytree(whole[0], tmp_path / "run"))
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    with pytest.raises(UserError, match=r"holds a run with seed=0, not 9; give another --workdir"):
+        train.train(tiny.model_copy(update={"seed": 9}), run)
+    assert train.train(tiny, run) == whole[1]
+
+
 def test_a_folder_in_use_is_refused(whole, tiny):
     with (
         Workdir(whole[0]).claim(tiny),
@@ -221,6 +231,25 @@ def test_one_bad_batch_is_named_and_the_run_goes_on_from_the_checkpoint_before_i
     assert [one["row"] for one in said] == made_again(workdir, 5)
     assert train.train(tiny, workdir) == whole[1]
     assert_same_run(tmp_path, whole[0])
+
+
+@pytest.mark.fault
+def test_what_broke_behind_a_good_loss_is_not_saved(tiny, tmp_path, monkeypatch):
+    def broken(*given):
+        take = step.make_train_step(*given)
+
+        def broken_at_four(now, batch):
+            now, figures = take(now, batch)
+            bad = jnp.where(now.step == 4, jnp.nan, 0)
+            return replace(now, statistics=jax.tree.map(bad.__add__, now.statistics)), figures
+
+        return broken_at_four
+
+    monkeypatch.setattr(train, "make_train_step", broken)
+    with pytest.raises(DataError, match="step 4, seed 0: what it made of the weights is no number"):
+        train.train(tiny, Workdir(tmp_path))
+    assert (tmp_path / "batch-4.ndjson").exists()
+    assert not Workdir(tmp_path).checkpoints().steps()
 
 
 def made_again(workdir, step):
@@ -369,29 +398,34 @@ FAULTS = {
 @pytest.mark.fault
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_a_run_killed_at_any_moment_is_the_same_run_bit_for_bit(whole, tiny, tmp_path):
+def test_a_run_killed_at_any_moment_is_the_same_run_bit_for_bit(tiny, tmp_path):
     """Each moment that FAULTS names meets the run once, one after the other."""
-    file, run = tmp_path / "mine.yaml", tmp_path / "run"
-    file.write_text(yaml.safe_dump(tiny.model_dump(mode="json")))
-    program = [sys.executable, str(ROOT / "tests" / "faulty.py")]
-    words = ["train", "--config", str(file), "--workdir", str(run)]
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(tiny.model_dump(mode="json")))
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "0",  # as what users run
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache"),
     }
-    for fault, said in FAULTS.items():
-        ended = subprocess.run(
-            [*program, *fault.split(), *words],
-            cwd=ROOT,
+
+    def train_with(fault, run):
+        program = [sys.executable, str(ROOT / "tests" / "faulty.py"), *fault.split()]
+        return subprocess.run(
+            [*program, "train", "--config", "mine.yaml", "--workdir", run],
+            cwd=tmp_path,
             env=environment,
             capture_output=True,
             text=True,
         )
+
+    assert train_with("none asked 0", "whole").returncode == 0
+    for fault, said in FAULTS.items():
+        ended = train_with(fault, "run")
         assert ended.returncode == (75 if said else -9), (fault, ended.stderr)
         assert "Traceback" not in ended.stderr
         if said:
             last = ended.stderr.splitlines()[-1]
             assert last.startswith(f"dsnjax: {said}"), fault
             assert last.endswith(("the same command goes on from there", "once more ends at once"))
-    assert train.train(tiny, Workdir(run)) == whole[1]
-    assert_same_weights(run, whole[0])
+    assert train_with("none asked 0", "run").returncode == 0
+    assert measured.figures(tmp_path / "run") == measured.figures(tmp_path / "whole")
+    assert_same_weights(tmp_path / "run", tmp_path / "whole")

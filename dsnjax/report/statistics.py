@@ -56,11 +56,10 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     """
     only_first, only_second = int(np.sum(first & ~second)), int(np.sum(second & ~first))
     differ = only_first + only_second
-    ways = term = 1
-    for number in range(min(only_first, only_second)):
-        term = term * (differ - number) // (number + 1)
-        ways += term
-    return min(1.0, max(2 * ways / 2**differ, sys.float_info.min))
+    number = np.arange(min(only_first, only_second))
+    log_ways = np.cumsum(np.log(np.append(1, (differ - number) / (number + 1))))
+    log_share = np.logaddexp.reduce(log_ways) - differ * math.log(2)
+    return min(1.0, max(2 * math.exp(log_share), sys.float_info.min))
 
 
 def groups(confusion: np.ndarray, least: float = 0.03) -> list[list[int]]:

@@ -1,8 +1,13 @@
 import importlib
+import json
+import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
+
+from dsnjax import config, settings, state
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 scaling = importlib.import_module("bench_scaling")
@@ -47,3 +52,28 @@ def test_times_of_all_kinds_add_up_and_one_device_sends_nothing():
     found = {"all-reduce": 800, "all-gather": 400}
     assert scaling.seconds_on_links(found, 2, 100) == 8 + 2
     assert scaling.seconds_on_links(found, 1, 100) == 0
+
+
+SMALL = """
+data: {image_size: 16, length: 8}
+model: {branches: cnn, cnn: {stem: 4, widths: [64], blocks: [1]}}
+"""
+
+
+@pytest.mark.slow
+def test_eight_devices_sum_the_gradient_and_hardly_more(tmp_path):
+    file, told = tmp_path / "small.yaml", tmp_path / "told.json"
+    file.write_text(SMALL)
+    command = [sys.executable, scaling.__file__, "--quick", "--config", file, "--json", told]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    (gate,) = json.loads(told.read_text())["gates"]
+    assert gate["ratio"] > 0
+    run = settings.check(config.Config, settings.load(str(file)))
+    params, _ = jax.eval_shape(state.network(run.model, run.data, 40).init, jax.random.key(0))
+    gradient = sum(4 * leaf.size for leaf in params.values()) / 1e6
+    _, table = ended.stdout.split("| fsdp")
+    whole = next(line for line in table.splitlines() if line.startswith("| 1 "))
+    summed, *others = map(float, whole.split("|")[2:6])
+    assert gradient <= summed < 1.05 * gradient
+    assert others == [0, 0, 0]

@@ -1,9 +1,11 @@
 import importlib
+import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 train_step = importlib.import_module("bench_train_step")
@@ -42,3 +44,18 @@ def test_a_gpus_kernel_is_known_by_what_it_does(monkeypatch, kernel, kind):
     monkeypatch.setattr(train_step, "GPU", True)
     streams = {"Stream #7(Compute)": [(kernel, 3)], "tf_XLAEigen/1": [("dot", 900)]}
     assert train_step.operations(profile(**streams)) == {kind: 3}
+
+
+@pytest.mark.slow
+def test_without_the_rival_our_own_figures_are_measured_all_the_same(
+    tiny, tmp_path, monkeypatch, capsys
+):
+    values = tiny.model_dump(mode="json", include={"model": True, "data": {"image_size", "length"}})
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(values))
+    words = ["bench_train_step", "--quick", "--presets", tmp_path / "tiny.yaml"]
+    monkeypatch.setattr(sys, "argv", [*map(str, words), "--json", str(tmp_path / "told.json")])
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert train_step.main() == 0
+    (gate,) = json.loads((tmp_path / "told.json").read_text())["gates"]
+    assert gate["name"] == "end_to_end" and gate["ratio"] > 0
+    assert "left out with its gate" in capsys.readouterr().out
