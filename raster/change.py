@@ -54,12 +54,17 @@ def choose(packed: Packed, chosen: np.ndarray) -> Packed:
     if chosen.dtype != bool:
         raise TypeError(f"choose: chosen is {chosen.dtype}; want bool")
     packed.check()
-    index = np.empty_like(packed.index)
-    kernels.count_chosen(packed.columns, chosen, index)
-    stay, lengths = np.empty(index[-1, 0], np.int64), np.empty(index[-1, 1], np.int32)
-    kernels.choose(packed.columns, chosen, stay, lengths)
+    first, last = packed.index[[0, -1]]
+    chosen = chosen[first[0] : last[0]]
+    ends = np.append(0, np.cumsum(packed.stroke_lengths[first[1] : last[1]], dtype=np.int64))
+    before = np.append(0, np.cumsum(chosen))  # chosen points before each
+    lengths = np.diff(before[ends]).astype(np.int32)
+    left = np.append(0, np.cumsum(lengths > 0))  # strokes that stay before each
+    points, strokes = (packed.index - first).T
+    index = np.stack([before[points], left[strokes]], axis=1)
+    stay = first[0] + np.flatnonzero(chosen)
     times = None if packed.times is None else packed.times.take(stay)
-    return Packed(packed.points.take(stay, axis=0), lengths, index, times)
+    return Packed(packed.points.take(stay, axis=0), lengths[lengths > 0], index, times)
 
 
 def _require(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:

@@ -192,42 +192,6 @@ def take_times(times, index, indices, taken, taken_index):
 
 
 @kernel
-def count_chosen(columns, chosen, taken_index):
-    """Fills the index of the drawings that have only the chosen points, and their strokes."""
-    points, strokes = I64(0), I64(0)
-    taken_index[0, 0] = 0
-    taken_index[0, 1] = 0
-    for b in range(columns.index.shape[0] - 1):
-        p = columns.index[b, 0]
-        for s in range(columns.index[b, 1], columns.index[b + 1, 1]):
-            before = points
-            for _ in range(I64(columns.stroke_lengths[s])):
-                points += I64(chosen[p])
-                p += 1
-            strokes += I64(points > before)
-        taken_index[b + 1, 0] = points
-        taken_index[b + 1, 1] = strokes
-
-
-@kernel
-def choose(columns, chosen, stay, stroke_lengths):
-    """Fills the numbers of the chosen points, and the lengths of the strokes that have some."""
-    points, strokes = I64(0), I64(0)
-    for b in range(columns.index.shape[0] - 1):
-        p = columns.index[b, 0]
-        for s in range(columns.index[b, 1], columns.index[b + 1, 1]):
-            before = points
-            for _ in range(I64(columns.stroke_lengths[s])):
-                if chosen[p]:
-                    stay[points] = p
-                    points += 1
-                p += 1
-            if points > before:
-                stroke_lengths[strokes] = points - before
-                strokes += 1
-
-
-@kernel
 def bound(columns, matrix, low, high):
     """Fills the box of each drawing's points times its matrix; it is 0 without points."""
     for b in range(columns.index.shape[0] - 1):
@@ -637,22 +601,6 @@ def entropy(words, area, logs, work, result):
 
 
 @kernel
-def centre(columns, moved):
-    """Points moved so that each drawing's right and lower margin within 256 equal the others."""
-    points, _, index = columns
-    for b in range(index.shape[0] - 1):
-        first, end = index[b, 0], index[b + 1, 0]
-        right, bottom = F32(0), F32(0)
-        for p in range(first, end):
-            right = max(right, F32(points[p, 0]))
-            bottom = max(bottom, F32(points[p, 1]))
-        for p in range(first, end):
-            # 127.5, not 128, is the middle for the kernels that draw: hence 255.
-            moved[p, 0] = F32(points[p, 0]) + F32(0.5) * (F32(255) - right)
-            moved[p, 1] = F32(points[p, 1]) + F32(0.5) * (F32(255) - bottom)
-
-
-@kernel
 def lay_shrunk(large, factor, first, images):
     """Lays white strokes over the images they belong to, first[b] to first[b + 1] over image b.
 
@@ -716,9 +664,8 @@ def blunt_line(canvas, ends, radius, level, spans):
     for i in range(-radius, radius + 1):
         half = I64(np.sqrt(float(radius * radius - i * i)))
         for x, y in ((nearest(x0), nearest(y0) + i), (nearest(x1), nearest(y1) + i)):
-            if 0 <= y < height:
-                spans[y, 0] = min(spans[y, 0], x - half)
-                spans[y, 1] = max(spans[y, 1], x + half)
+            widen(spans, x - half, y)
+            widen(spans, x + half, y)
     top = max(nearest(min(y0, y1)) - radius - 1, 0)
     for y in range(top, min(nearest(max(y0, y1)) + radius + 2, height)):
         canvas[y, max(spans[y, 0], 0) : min(spans[y, 1] + 1, width)] = level

@@ -6,6 +6,7 @@ import numpy as np
 
 from raster import kernels
 from raster.brush import make_brush, paint
+from raster.change import boxes
 from raster.packed import Packed
 
 PAPER_LEVELS = (255 - 13 * np.arange(11)).astype(np.uint8)
@@ -34,14 +35,18 @@ def google(packed: Packed, size: int) -> np.ndarray:
     round lines 16 units thick. Strokes are drawn four times as large, each apart, and laid on one
     another in the end, since their grey edges add up as cairo's do.
     """
-    centred = np.empty(packed.points.shape, np.float32)
-    kernels.centre(packed.columns, centred)
+    packed = packed.take(np.arange(len(packed)))  # its columns begin at 0
+    _, far = boxes(packed, np.tile(np.eye(2), (len(packed), 1, 1)))
+    # 127.5, not 128, is the middle for the kernels that draw: hence 255.
+    moved = np.float32(0.5) * (255 - np.maximum(far, 0))
+    centred = packed.points + np.repeat(moved, np.diff(packed.index[:, 0]), axis=0)
+    ends = np.append(0, np.cumsum(packed.stroke_lengths, dtype=np.int64))
+    strokes = np.stack([ends, np.arange(len(ends))], axis=1)  # each a drawing of its own
     factor = max(1, min(4, 1024 // size))
     unit = size * factor / (256 + 2 * 16 + 16)
     brush = make_brush(size * factor, 16 * unit, antialias=True, over=False)
     brush = brush._replace(scale=np.float32(unit))
     images = np.zeros((len(packed), size, size), np.uint8)
-    strokes = _strokes(packed)
     for i in range(0, len(packed), CHUNK):
         some = packed.index[i : i + CHUNK + 1, 1]
         index = strokes[some[0] : some[-1] + 1]
@@ -49,15 +54,6 @@ def google(packed: Packed, size: int) -> np.ndarray:
         large = paint(columns, WHITE, brush)
         kernels.lay_shrunk(large, factor, some - some[0], images[i : i + CHUNK])
     return images
-
-
-def _strokes(packed: Packed) -> np.ndarray:
-    """[s + 1, 2]: the index that makes each stroke a drawing of its own."""
-    first, _ = packed.index[0]
-    number = np.arange(len(packed.stroke_lengths) + 1)
-    ends = np.cumsum(packed.stroke_lengths, dtype=np.int64)
-    skipped = ends[packed.index[0, 1] - 1] if packed.index[0, 1] else 0
-    return np.stack([first - skipped + np.append(0, ends), number], axis=1)
 
 
 RECIPES = {"paper": paper, "google": google}

@@ -33,6 +33,12 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("dsnjax")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: tests of several processes often wait for them."""
+    return 1 + (os.cpu_count() or 1)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that are given more time go first: no worker is left alone with them at the end."""
     items.sort(key=lambda item: item.get_closest_marker("timeout") is None)

@@ -31,6 +31,7 @@ def test_evaluating_again_gives_what_the_run_said(trained):
     assert evaluate.evaluate(Workdir(trained)) == before
 
 
+@pytest.mark.slow
 def test_a_run_compiles_once_what_it_validates_and_tests_with(tiny, tmp_path, monkeypatch):
     make, made = evaluate.make_eval_step, []
     monkeypatch.setattr(evaluate, "make_eval_step", lambda *on: made.append(make(*on)) or made[-1])
@@ -63,6 +64,7 @@ def test_a_step_that_a_run_saves_beside_it_is_none_of_what_was_measured(
     assert evaluate.evaluate(run) == measured.figures(trained)
 
 
+@pytest.mark.slow
 def test_an_evaluated_run_that_was_not_finished_goes_on(trained, tmp_path):
     run = Workdir(tmp_path / "run")
     shutil.copytree(trained, run.path)

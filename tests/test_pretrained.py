@@ -32,6 +32,7 @@ def test_it_knows_a_circle_and_a_smiley(recognizer):
     assert "smiley face" in [one["category"] for one in smiling]
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_it_reaches_what_its_card_says(recognizer, quickdraw, tmp_path):
     """Its weights are half as wide as those that the card's figures were measured with."""

@@ -89,6 +89,7 @@ def test_a_head_that_must_learn_a_new_category_is_not_frozen(whole):
     begun(run(init={"model": str(whole[0]), "freeze": ["cnn"]}), (*NAMES, "sun"))
 
 
+@pytest.mark.slow
 def test_branches_start_from_networks_trained_alone(tmp_path):
     image, _ = model(tmp_path / "cnn", NAMES, 1, branches="cnn")
     points, _ = model(tmp_path / "rnn", NAMES, 2, branches="rnn")

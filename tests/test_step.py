@@ -92,6 +92,7 @@ def test_parts_in_a_loop_need_less_memory_than_the_whole_batch(monkeypatch):
     assert temporary(8) < 0.7 * temporary(1)
 
 
+@pytest.mark.slow
 def test_parts_move_the_batch_statistics_of_a_network_that_has_some(tiny):
     network = state.network(tiny.model, tiny.data, CATEGORIES)
     settings = OPTIM.model_copy(update={"accumulate": 2})

@@ -196,6 +196,7 @@ def test_a_run_goes_on_with_its_drawings_where_they_lie_now(whole, tiny, tmp_pat
     assert run.config().data.store == moved
 
 
+@pytest.mark.slow
 @pytest.mark.fault
 def test_a_loss_that_is_no_number_stops_and_saves_nothing(tiny, tmp_path):
     wild = tiny.model_copy(update={"optim": config.Optim(learning_rate=1e38, clip=1e38)})
@@ -212,6 +213,7 @@ def test_a_loss_that_is_no_number_stops_and_saves_nothing(tiny, tmp_path):
     assert list((tmp_path / "checkpoints").glob("*.json")) == []
 
 
+@pytest.mark.slow
 @pytest.mark.fault
 def test_one_bad_batch_is_named_and_the_run_goes_on_from_the_checkpoint_before_it(
     whole, tiny, tmp_path, monkeypatch
@@ -233,6 +235,7 @@ def test_one_bad_batch_is_named_and_the_run_goes_on_from_the_checkpoint_before_i
     assert_same_run(tmp_path, whole[0])
 
 
+@pytest.mark.slow
 @pytest.mark.fault
 def test_what_broke_behind_a_good_loss_is_not_saved(tiny, tmp_path, monkeypatch):
     def broken(*given):
@@ -263,6 +266,7 @@ def made_again(workdir, step):
     return [row_of[one] for one in wanted.tolist()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("small_disk", [2048], indirect=True)
 @pytest.mark.fault
 def test_a_run_on_a_full_disk_says_so_and_goes_on_when_there_is_room(
@@ -286,6 +290,7 @@ def test_a_run_on_a_full_disk_says_so_and_goes_on_when_there_is_room(
     assert_same_weights(run, whole[0])
 
 
+@pytest.mark.slow
 def test_without_a_validation_split_a_run_goes_on_from_the_end_of_an_epoch(tiny, tmp_path):
     split = tiny.data.split.model_copy(update={"valid": 0.0})
     config = tiny.model_copy(update={"data": tiny.data.model_copy(update={"split": split})})

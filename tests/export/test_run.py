@@ -41,6 +41,7 @@ def test_a_command_exports_compares_and_says_so(few, tmp_path, capsys):
     assert about == Session(dest / "model.onnx").about.model_dump(mode="json")
 
 
+@pytest.mark.slow
 def test_stablehlo_says_what_the_network_says_for_any_number_of_drawings(model, tmp_path):
     program = jax.export.deserialize(bytearray(stablehlo.build(model)))
     assert set(program.platforms) == {"cpu", "cuda"}
@@ -52,6 +53,7 @@ def test_stablehlo_says_what_the_network_says_for_any_number_of_drawings(model, 
         assert set(found) == {"probabilities", "logits", "attention"}
 
 
+@pytest.mark.slow
 def test_stablehlo_wants_no_extra(trained, tmp_path):
     code = f"""
 import sys

@@ -47,6 +47,7 @@ def test_any_strokes_are_drawn_within_the_image(many, size, thickness, antialias
             assert not image.any()
 
 
+@pytest.mark.slow
 @COUNTED
 @given(drawings, st.sampled_from(["paper", "google"]), st.integers(8, 40))
 def test_any_strokes_are_drawn_by_a_recipe(many, recipe, size):
