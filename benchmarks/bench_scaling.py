@@ -59,8 +59,8 @@ class Steps:
         network = state.network(run.model, run.data, categories)
         tx = optim.make(run.optim, ends=(STEPS,))
         shapes = jax.eval_shape(lambda: state.initial(network, tx, 0))
-        lies = mesh.by_size(self.devices, shapes)
-        self.like = mesh.abstract(shapes, lies)
+        self.like = mesh.laid(self.devices, shapes)
+        lies = mesh.shardings(self.like)
         self.born = state.once(lambda: state.initial(network, tx, 0), out_shardings=lies)
         self.step = jax.jit(
             make_train_step(network, tx, run.loss, run.optim, STEPS),
@@ -71,13 +71,9 @@ class Steps:
 
     def compiled(self) -> str:
         """HLO of the step, with the convolutions of a GPU: a CPU's gather what they read."""
-        shapes = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding),
-            self.batch,
-        )
         of_gpus = partial(convolution._to_kernel, groups=1)
         with mock.patch.object(convolution, "_to_kernel_by_patches", of_gpus):
-            return self.step.lower(self.like, shapes).compile().as_text()
+            return self.step.lower(self.like, self.batch).compile().as_text()
 
     def timed(self, steps: int):
         """A rival for gates.take_turns."""

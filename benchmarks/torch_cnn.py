@@ -158,7 +158,7 @@ def compared(
 ) -> dict[str, dict]:
     """MAP@3 with its interval, of all rows and of those that the entropy filter keeps."""
     label = store.label[rows].astype(int)
-    keep = noise.keep_mask(store.entropy, store.label, rule.low, rule.high)[rows]
+    keep = noise.keep_mask(store.entropy, store.label, rule)[rows]
     scores = {name: reciprocal(chances, label) for name, chances in said.items()}
     if len(said) == 4:
         *_, average, (ours, best) = scores.items()

@@ -44,12 +44,12 @@ def averaged(step: Step, devices: Mesh) -> Step:
     make_eval_step's `step` says of each, the mean of the logits counts."""
     figures = jax.jit(_figures, out_shardings=mesh.replicated(devices))
 
-    def averaged(params, statistics, views, temperature):
+    def of_all(params, statistics, views, temperature):
         said = [step(params, statistics, batch, temperature)[1]["logits"] for batch in views]
         label, mask = views[0]["label"], views[0]["mask"]
         return figures(sum(said) / len(said), label, mask, temperature)
 
-    return averaged
+    return of_all
 
 
 def _figures(logits, label, mask, temperature):
@@ -78,18 +78,15 @@ def totals(
     state: TrainState,
     data: Iterable[Any],
     said: list[dict[str, np.ndarray]] | None = None,
-    logits: list[np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Sums over all batches; each one's answers are put into `said`, its logits into `logits`."""
+    """Sums over all batches; each one's answers but for the logits are put into `said`."""
     added, weights = None, state.used
     for batch in data:
         sums, answers = step(*weights, batch)
         one = jax.device_get(sums)
         added = one if added is None else jax.tree.map(np.add, added, one)
-        own = answers.pop("logits", None)
-        if logits is not None:
-            logits.append(jax.device_get(own))
         if said is not None:
+            del answers["logits"]  # many, and not kept
             said.append(jax.device_get(answers))
     if added is None:
         raise ValueError("no batch to evaluate; want at least one")
@@ -180,9 +177,9 @@ def temperature(
     step: Step, state: TrainState, data: Iterable[dict[str, jax.Array]], label: np.ndarray
 ) -> float:
     """What calibrates the logits of batches whose drawings, in this order, are of `label` [n]."""
-    logits: list[np.ndarray] = []
-    totals(partial(step, temperature=1.0), state, data, logits=logits)
-    return calibration.temperature(np.concatenate(logits)[: len(label)], label.astype(int))
+    said = (step(*state.used, batch, temperature=1.0)[1]["logits"] for batch in data)
+    logits = np.concatenate([jax.device_get(one) for one in said])
+    return calibration.temperature(logits[: len(label)], label.astype(int))
 
 
 def joined(said: Sequence[dict[str, np.ndarray]], count: int) -> dict[str, np.ndarray]:

@@ -12,10 +12,10 @@ from dsnjax.models import Output
 
 
 class Centers(NamedTuple):
-    """Running mean feature of each category."""
+    """Mean feature of each category: running, or fixed before the first step."""
 
     mean: Array  # [k, d] float32
-    seen: Array  # [k] int32 batches that moved it
+    seen: Array  # [k] int32 batches that moved it; 0 where there is no mean
 
 
 def no_centers(categories: int, features: int) -> Centers:

@@ -57,34 +57,28 @@ def by_batch(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(AXES))
 
 
-def by_size(mesh: Mesh, shapes: Any) -> Any:
-    """How a state lies: the longest axis of each large array spread along `fsdp`, the rest whole.
+def laid(mesh: Mesh, shapes: Any) -> Any:
+    """Shapes of a state that say how it lies; what a checkpoint is read into.
 
-    Args:
-        shapes: a tree of arrays or their shapes.
-
-    Returns:
-        the same tree of shardings.
+    The longest axis of each large array is spread along `fsdp`, the rest is whole.
     """
     fsdp = mesh.shape["fsdp"]
 
-    def one(leaf: Any) -> NamedSharding:
+    def lies(leaf: Any) -> NamedSharding:
         fitting = [axis for axis, length in enumerate(leaf.shape) if length % fsdp == 0]
         if fsdp == 1 or leaf.size < LARGE or not fitting:
             return replicated(mesh)
         longest = max(fitting, key=lambda axis: leaf.shape[axis])
         return NamedSharding(mesh, PartitionSpec(*[None] * longest, "fsdp"))
 
-    return jax.tree.map(one, shapes)
-
-
-def abstract(shapes: Any, shardings: Any) -> Any:
-    """Shapes that say how they lie on the devices; what a checkpoint is read into."""
     return jax.tree.map(
-        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
-        shapes,
-        shardings,
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=lies(leaf)), shapes
     )
+
+
+def shardings(laid: Any) -> Any:
+    """How each array lies, of a tree of them or of their shapes."""
+    return jax.tree.map(lambda leaf: leaf.sharding, laid)
 
 
 def spread(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:

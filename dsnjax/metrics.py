@@ -13,9 +13,10 @@ Ranks = TypeVar("Ranks", Array, np.ndarray)
 
 
 def ranks(logits: Array | np.ndarray, label: Array | np.ndarray) -> Array:
-    """How many categories stand before the label [b] int32. Among equals the first stands first.
+    """[b] how many categories of logits [b, k] stand before the label [b] int32.
 
-    Where logits are no number it is all of them, and 3 at least, which counts for nothing.
+    Among equals the first stands first. Where logits are no number it is all of them, and 3 at
+    least, which counts for nothing.
     """
     categories = logits.shape[-1]
     own = jnp.take_along_axis(logits, label[:, None], axis=1)
@@ -87,11 +88,11 @@ def summary(totals: dict[str, np.ndarray], categories: Sequence[str]) -> dict[st
     """
     seen = np.asarray(totals["seen"], np.float64)
     confusion = np.asarray(totals["confusion"]).round().astype(int)
-    hits, ranks = np.diag(confusion), np.asarray(totals["reciprocal"], np.float64)
+    hits, scores = np.diag(confusion), np.asarray(totals["reciprocal"], np.float64)
     drawings = max(seen.sum(), 1)
     per_category = {
         name: {
-            "map3": ranks[label] / seen[label],
+            "map3": scores[label] / seen[label],
             "accuracy": hits[label] / seen[label],
             "drawings": int(seen[label]),
         }
@@ -99,7 +100,7 @@ def summary(totals: dict[str, np.ndarray], categories: Sequence[str]) -> dict[st
         if seen[label]
     }
     return {
-        "map3": ranks.sum() / drawings,
+        "map3": scores.sum() / drawings,
         "accuracy": hits.sum() / drawings,
         "loss": float(totals["loss"]) / drawings,
         "drawings": int(seen.sum()),

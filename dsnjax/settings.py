@@ -20,17 +20,21 @@ SHOWN = ("image_size", "thickness", "length", "levels")  # what a network is sho
 WRITTEN_BY = "# Written by dsnjax "
 
 
-def load(name: str) -> dict[str, Any]:
+def load(name: str, *, kind: str = "preset") -> dict[str, Any]:
     """Values of a preset (`dsn_plus`) or a YAML file (`configs/mine.yaml`), unchecked.
+
+    Args:
+        kind: what a name is of: `preset`, or `sweep`.
 
     Raises:
         UserError: no such preset or file, or no mapping in it.
     """
     path = Path(name)
     if not path.suffix:
-        known = {file.stem: file for file in sorted(presets.folder().glob("*.yaml"))}
+        folder = presets.folder() / "sweeps" if kind == "sweep" else presets.folder()
+        known = {file.stem: file for file in sorted(folder.glob("*.yaml"))}
         if name not in known:
-            raise UserError(f"--config {name}: no such preset{nearest(name, known)}")
+            raise UserError(f"--config {name}: no such {kind}{nearest(name, known)}")
         path = known[name]
     try:
         text = path.read_text(encoding="utf-8")

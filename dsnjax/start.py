@@ -11,12 +11,12 @@ from jax import Array
 from dsnjax import bundle, evaluate, losses, mesh, models, state
 from dsnjax import config as schema
 from dsnjax.errors import UserError
-from dsnjax.state import Arrays, Network, TrainState
+from dsnjax.state import Network, TrainState
 
 
 def weights(
     config: schema.Config, network: Network, categories: tuple[str, ...]
-) -> tuple[Arrays, Arrays] | None:
+) -> tuple[bundle.Arrays, bundle.Arrays] | None:
     """Params and statistics of the models that `init` names, fresh where they say nothing.
 
     A category that a model knows keeps its part of the head, a new one gets a fresh part. None
@@ -25,16 +25,16 @@ def weights(
     Raises:
         UserError: no model there, or one of other sizes; names the parameter and both shapes.
     """
-    init, model = config.init, config.model
-    if not (init.model or init.cnn or init.rnn):
-        return None
-    # Of a model alone all is taken. Under tokens a branch's own head reads other features.
-    heads = () if model.weighs_tokens else ("_head",)
-    named: dict[tuple[str, ...], str | None] = {(): init.model}
+    init = config.init
+    named: list[tuple[tuple[str, ...], str | None]] = [((), init.model)]  # of which all is taken
     for branch, place in (("cnn", init.cnn), ("rnn", init.rnn)):
-        named[branch, *(branch + head for head in heads)] = place
+        # Under tokens a branch's own head reads other features.
+        parts = (branch,) if config.model.weighs_tokens else (branch, f"{branch}_head")
+        named.append((parts, place))
     # Read before any weight is drawn, which takes a while to compile.
-    found = [(parts, place, bundle.find(place)) for parts, place in named.items() if place]
+    found = [(parts, place, bundle.find(place)) for parts, place in named if place]
+    if not found:
+        return None
     born = state.once(lambda: state.fresh(network, config.seed))()
     params, statistics = jax.device_get(born)
     for parts, place, there in found:
@@ -56,12 +56,12 @@ def weights(
 
 
 def _taken(
-    fresh: Arrays,
+    fresh: bundle.Arrays,
     there: bundle.Arrays,
     parts: tuple[str, ...],
     labels: list[tuple[int, int]],
     place: str,
-) -> Arrays:
+) -> bundle.Arrays:
     """What `fresh` takes from the arrays `there`.
 
     Args:
@@ -74,7 +74,7 @@ def _taken(
         if parts and first not in parts:
             continue
         axis = _category_axis(first, leaf)
-        found = np.asarray(there[name]) if name in there else None
+        found = there.get(name)
         if found is not None and _beside(found, axis) == _beside(leaf, axis):
             taken[name] = found if axis is None else _by_label(leaf, found, axis, labels)
         else:
@@ -86,20 +86,20 @@ def _taken(
     return taken
 
 
-def _category_axis(first: str, leaf: Array) -> int | None:
+def _category_axis(first: str, leaf: np.ndarray) -> int | None:
     """The axis along which the categories stand in a parameter, None where they do not."""
     if first not in models.OF_CATEGORIES:
         return None
     return 0 if first == "score" else leaf.ndim - 1
 
 
-def _beside(leaf: Array | np.ndarray, axis: int | None) -> tuple[int, ...]:
+def _beside(leaf: np.ndarray, axis: int | None) -> tuple[int, ...]:
     """Shape without the axis of the categories."""
     return leaf.shape if axis is None else leaf.shape[:axis] + leaf.shape[axis + 1 :]
 
 
 def _by_label(
-    fresh: Array, there: np.ndarray, axis: int, labels: list[tuple[int, int]]
+    fresh: np.ndarray, there: np.ndarray, axis: int, labels: list[tuple[int, int]]
 ) -> np.ndarray:
     """The fresh array with the parts of the categories that are known there."""
     result = np.moveaxis(np.array(fresh), axis, 0)

@@ -19,7 +19,7 @@ from pydantic import Field
 from rich.table import Table
 
 from dsnjax import config as schema
-from dsnjax import measured, presets, settings, tracking
+from dsnjax import measured, settings, tracking
 from dsnjax.config import Section
 from dsnjax.data import engines, files
 from dsnjax.data.store import read_manifest
@@ -63,7 +63,7 @@ def plan(file: str, common: dict[str, Any], base: str | None = None) -> list[Run
         UserError: no such file; a setting that does not exist, with the nearest; a refused value;
             a common value for what the runs differ in; two runs that are the same.
     """
-    sweep = settings.check(Sweep, settings.load(find(file)))
+    sweep = settings.check(Sweep, settings.load(file, kind="sweep"))
     base = base or sweep.base
     values = settings.load(base)
     every, common = settings.flat(sweep.set), settings.flat(common)
@@ -101,16 +101,6 @@ def assigned(words: Sequence[str]) -> dict[str, Any]:
         if not equals:
             raise UserError(f"--set {word}: want a name and a value, such as run.epochs=5")
     return values
-
-
-def find(file: str) -> str:
-    """The path of a sweep's file: a name among configs/sweeps, or a path as it is."""
-    if Path(file).suffix:
-        return file
-    known = {path.stem: str(path) for path in (presets.folder() / "sweeps").glob("*.yaml")}
-    if file not in known:
-        raise UserError(f"--config {file}: no such sweep{settings.nearest(file, known)}")
-    return known[file]
 
 
 def shortest(paths: set[str]) -> dict[str, str]:

@@ -25,15 +25,8 @@ Item = TypeVar("Item")
 class Metrics:
     """metrics.jsonl of a work directory: one JSON object a line, each with its step."""
 
-    def __init__(self, path: Path, step: int, *, quiet: bool = False):
-        """Opens the file at `step`; what a killed run wrote beyond it is taken back.
-
-        Args:
-            quiet: write nothing; for processes beside the first.
-        """
-        self._file = None
-        if quiet:
-            return
+    def __init__(self, path: Path, step: int):
+        """Opens the file at `step`; what a killed run wrote beyond it is taken back."""
         there = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
         kept = [line for line in there.splitlines() if _step(line) <= step]
         draft = path.with_suffix(".tmp")
@@ -43,13 +36,11 @@ class Metrics:
 
     def write(self, step: int, **values: Any) -> None:
         """Appends one line."""
-        if self._file:
-            self._file.write(json.dumps({"step": step, **values}) + "\n")
-            self._file.flush()
+        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        self._file.flush()
 
     def close(self) -> None:
-        if self._file:
-            self._file.close()
+        self._file.close()
 
 
 def _step(line: str) -> float:

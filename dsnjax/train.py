@@ -84,7 +84,7 @@ class Training:
         self.network = state.network(config.model, config.data, len(store.categories), frozen)
         tx = optim.make(config.optim, self.plan.ends)
         self.shapes = abstract(self.network, config, self.devices)
-        lies = jax.tree.map(lambda leaf: leaf.sharding, self.shapes)
+        lies = mesh.shardings(self.shapes)
         self.born = state.once(
             lambda weights: state.initial(
                 self.network, tx, config.seed, weights, ema=config.optim.ema > 0
@@ -111,7 +111,7 @@ class Training:
         drawings = self.asked.between(drawings, "measuring the centers")
         with tracking.bar("centers", count, quiet=not processes.first()) as bar:
             fixed = start.centers(self.network, now, bar.watched(drawings))
-        lies = jax.tree.map(lambda leaf: leaf.sharding, self.shapes.centers)
+        lies = mesh.shardings(self.shapes.centers)
         return replace(now, centers=jax.jit(lambda centers: centers, out_shardings=lies)(fixed))
 
     def run(self) -> None:

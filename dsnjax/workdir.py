@@ -172,4 +172,4 @@ def abstract(network: state.Network, config: schema.Config, devices: Mesh) -> st
     tx = optim.make(config.optim, ends=(1,))  # no shape depends on how long a run is
     ema = config.optim.ema > 0
     shapes = jax.eval_shape(lambda: state.initial(network, tx, config.seed, ema=ema))
-    return mesh.abstract(shapes, mesh.by_size(devices, shapes))
+    return mesh.laid(devices, shapes)

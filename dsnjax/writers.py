@@ -100,5 +100,7 @@ def open_all(workdir: Path, config: schema.Config, step: int, *, quiet: bool) ->
         "tensorboard": lambda: TensorBoard(workdir, step),
         "wandb": lambda: Wandb(workdir, config),
     }
-    asked = [] if quiet else [kinds[name]() for name in config.run.track]
-    return Several([tracking.Metrics(workdir / "metrics.jsonl", step, quiet=quiet), *asked])
+    if quiet:
+        return Several([])
+    asked = [kinds[name]() for name in config.run.track]
+    return Several([tracking.Metrics(workdir / "metrics.jsonl", step), *asked])

@@ -34,8 +34,8 @@ shapes = jax.eval_shape(lambda: state.initial(network, tx, 0))
 class On:
     def __init__(self, count, fsdp, parts=1):
         self.devices = mesh.make(config.Mesh(fsdp=fsdp), jax.devices()[:count])
-        self.lies = mesh.by_size(self.devices, shapes)
-        self.like = mesh.abstract(shapes, self.lies)
+        self.like = mesh.laid(self.devices, shapes)
+        self.lies = mesh.shardings(self.like)
         optim = config.Optim(accumulate=parts)
         take = step.make_train_step(network, tx, config.Loss(), optim, 10)
         self.step = jax.jit(take, out_shardings=(self.lies, mesh.replicated(self.devices)))

@@ -110,15 +110,7 @@ def download(
         DataError: a file keeps arriving damaged.
         Interrupted: the server cannot be reached, or keeps failing.
     """
-    try:  # neither finds all that the other one does
-        address = urlsplit(base_url)
-        known = address.scheme == httpx2.URL(base_url).scheme in SCHEMES
-        if known and not base_url.startswith("file://"):
-            known = bool((address.hostname or "").encode("idna"))
-    except (ValueError, httpx2.InvalidURL):
-        known = False
-    if not known:
-        raise UserError(f"base_url={base_url!r}: want an address of http://, https:// or file://")
+    _require_address(base_url)
     folder = Path(dest) / "full" / kind
     chosen, official = names.read(categories), names.known()
     if base_url == BUCKET and (unknown := [name for name in chosen if name not in official]):
@@ -138,6 +130,19 @@ def download(
         with files.full_disk_told(folder, sum(remote.size for remote in missing)):
             _fetch_all(client, missing, jobs)
     return [remote.target for remote in remotes]
+
+
+def _require_address(base_url: str) -> None:
+    """Raises UserError for what is no address; neither parser finds all that the other one does."""
+    try:
+        address = urlsplit(base_url)
+        known = address.scheme == httpx2.URL(base_url).scheme in SCHEMES
+        if known and not base_url.startswith("file://"):
+            known = bool((address.hostname or "").encode("idna"))
+    except (ValueError, httpx2.InvalidURL):
+        known = False
+    if not known:
+        raise UserError(f"base_url={base_url!r}: want an address of http://, https:// or file://")
 
 
 def _client() -> httpx2.Client:

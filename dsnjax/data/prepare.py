@@ -86,9 +86,10 @@ class Summary:
         if counts.other:
             table.add_row("of other categories", f"{counts.other:,}")
         table.add_row(f"kept, of {len(self.manifest.categories)} categories", f"{counts.kept:,}")
-        low, high, store = noisy.low, noisy.high, Store.open(self.store)
-        outside = int(np.sum(~noise.keep_mask(store.entropy, store.label, low, high)))
-        table.add_row(f"entropy outside the percentiles {low:.0%} to {high:.0%}", f"{outside:,}")
+        store = Store.open(self.store)
+        outside = int(np.sum(~noise.keep_mask(store.entropy, store.label, noisy)))
+        bounds = f"{noisy.low:.0%} to {noisy.high:.0%}"
+        table.add_row(f"entropy outside the percentiles {bounds}", f"{outside:,}")
         member = split.members(store, noisy, rule)
         for code, name in enumerate(split.NAMES):
             table.add_row(f"split {name}", f"{np.sum(member == code):,}")

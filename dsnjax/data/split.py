@@ -35,7 +35,7 @@ def members(store: Store, noisy: config.Noise, rule: config.Split) -> np.ndarray
         UserError: a category is too small for `fixed`, or the manifest is not there or of others.
         DataError: the manifest is damaged.
     """
-    keep = noise.keep_mask(store.entropy, store.label, noisy.low, noisy.high)
+    keep = noise.keep_mask(store.entropy, store.label, noisy)
     if noisy.recognized:
         keep &= store.recognized != 0
     rows = np.flatnonzero(keep | (noisy.filter != "all"))
@@ -44,7 +44,7 @@ def members(store: Store, noisy: config.Noise, rule: config.Split) -> np.ndarray
     if rule.file:
         result[rows] = read(rule.file, store.key_id[rows], hash)
     elif rule.fixed:
-        result[rows] = fixed(hash, store.label[rows], rule.fixed, rule.fixed, store.categories)
+        result[rows] = fixed(hash, store.label[rows], rule.fixed, store.categories)
     else:
         result[rows] = split(hash, rule.valid, rule.test)
     if noisy.filter == "train":
@@ -52,7 +52,7 @@ def members(store: Store, noisy: config.Noise, rule: config.Split) -> np.ndarray
     return result
 
 
-def split(hash: np.ndarray, valid: float = 0.1, test: float = 0.1) -> np.ndarray:
+def split(hash: np.ndarray, valid: float, test: float) -> np.ndarray:
     """Splits by share; train is what valid and test leave.
 
     Args:
@@ -72,13 +72,7 @@ def split(hash: np.ndarray, valid: float = 0.1, test: float = 0.1) -> np.ndarray
     return result
 
 
-def fixed(
-    hash: np.ndarray,
-    label: np.ndarray,
-    valid: int = 512,
-    test: int = 512,
-    categories: Sequence[str] = (),
-) -> np.ndarray:
+def fixed(hash: np.ndarray, label: np.ndarray, count: int, categories: Sequence[str]) -> np.ndarray:
     """Splits by number, the paper's way: so many of each category to test, so many to valid.
 
     In each category the drawings of lowest hash are test, the next are valid. A drawing whose
@@ -87,6 +81,7 @@ def fixed(
     Args:
         hash: uint64 [n], evenly spread; equal where the strokes are.
         label: [n] the category of each drawing.
+        count: drawings of each category for valid, and as many for test; the paper has 512.
         categories: their names, for the message.
 
     Returns:
@@ -100,17 +95,16 @@ def fixed(
     rows = rows[np.lexsort((hash[rows], label[rows]))]
     begins = np.flatnonzero(np.diff(label[rows], prepend=-1))
     sizes = np.diff(begins, append=len(rows))
-    if not len(rows) or sizes.min() <= valid + test:
+    if not len(rows) or sizes.min() <= 2 * count:
         short = int(label[rows[begins[sizes.argmin()]]]) if len(rows) else 0
-        name = repr(categories[short]) if categories else short
         raise UserError(
-            f"split: category {name} has {sizes.min(initial=len(rows))} drawings, too few for "
-            f"{valid} valid and {test} test ones; lower them or split by share"
+            f"split: category {categories[short]!r} has {sizes.min(initial=len(rows))} drawings, "
+            f"too few for {count} valid and {count} test ones; lower them or split by share"
         )
     rank = np.arange(len(rows)) - np.repeat(begins, sizes)
     result = np.full(len(hash), TRAIN, np.int8)
-    result[rows[rank < test + valid]] = VALID
-    result[rows[rank < test]] = TEST
+    result[rows[rank < 2 * count]] = VALID
+    result[rows[rank < count]] = TEST
     return result
 
 

@@ -42,22 +42,20 @@ class Vote(nnx.Module):
         self, image: Array, points: Array, length: Array, *, train: bool, key: Array | None
     ) -> Output:
         """Reads a batch, as `DSN.__call__` does; what belongs to a branch it lacks is not read."""
-        keys = (None,) * 3 if key is None else jax.random.split(key, 3)
-        vectors, logits = [], []
+        rnn_key, *head_keys = (None,) * 3 if key is None else jax.random.split(key, 3)
         parts = ("cnn", "rnn", "cnn_head", "rnn_head")
         trains = {part: train and part not in self.frozen for part in parts}
+        read = {}  # by each head
         if self.cnn:
-            vectors.append(jnp.mean(self.cnn(image, train=trains["cnn"]), axis=1))
+            read["cnn_head"] = jnp.mean(self.cnn(image, train=trains["cnn"]), axis=1)
         if self.rnn:
-            vectors.append(
-                self.rnn.pooled(*self.rnn(points, length, train=trains["rnn"], key=keys[0]))
-            )
-        named = (("cnn_head", self.cnn_head), ("rnn_head", self.rnn_head))
-        heads = [(name, head) for name, head in named if head]
-        vectors = [vector.astype(jnp.float32) for vector in vectors]
-        for (name, head), vector, noise in zip(heads, vectors, keys[1:], strict=False):
+            tokens, mask = self.rnn(points, length, train=trains["rnn"], key=rnn_key)
+            read["rnn_head"] = self.rnn.pooled(tokens, mask)
+        vectors = [vector.astype(jnp.float32) for vector in read.values()]
+        logits = []
+        for name, vector, noise in zip(read, vectors, head_keys, strict=False):
             kept = self.dropout(vector, deterministic=not trains[name], rngs=noise)
-            logits.append(head(kept))
+            logits.append(getattr(self, name)(kept))
         feature = jnp.concatenate(vectors, axis=-1)
         if not self.score:
             return Output(logits[0], feature, (), None)

@@ -57,7 +57,8 @@ def write(store: Store, dest: Path, rule: Noise, category: str | None = None) ->
         drawings=len(held),
         rows=rows,
         charts=charts(store, held, lengths, counts),
-        countries=list(numbers["countries"].items()),
+        countries=bars(list(numbers["countries"].items())),
+        counts=bars([(row["category"], row["drawings"]) for row in rows]),
         sheet_items=contact(store, wanted, by_label, SHOWN if category else 1),
         noise=[filtered(store, label, by_label[label], rule) for label in largest[:CHARTS]],
         styles=list(
@@ -67,6 +68,13 @@ def write(store: Store, dest: Path, rule: Noise, category: str | None = None) ->
         known=int((store.recognized[held] >= 0).sum()),
         recognized=int((store.recognized[held] == 1).sum()),
     )
+
+
+def bars(counts: list[tuple[str, int]]) -> list[tuple[str, float, str]]:
+    """Names with the length of their bar and its text, the most first."""
+    most = max((count for _, count in counts), default=1)
+    ranked = sorted(counts, key=lambda one: -one[1])
+    return [(name, count / most, f"{count:,}") for name, count in ranked]
 
 
 def contact(
@@ -88,7 +96,7 @@ def entropy_figure(store: Store, category: str, dest: Path, rule: Noise) -> None
         UserError: the store has no such category, or `dest` is no SVG.
     """
     entropy = store.entropy[store.label == label_of(store, category)]
-    cuts = noise.cuts(entropy, rule.low, rule.high)
+    cuts = noise.cuts(entropy, rule)
     figures.write(dest, figures.entropies(entropy, cuts, f"Entropy of {category}"))
 
 
@@ -127,7 +135,7 @@ def about(
 
 def dropped(entropy: np.ndarray, rule: Noise) -> dict[str, Any]:
     """Where the entropy filter cuts one category, None where it does not, and what it drops."""
-    low, high = noise.cuts(entropy, rule.low, rule.high)
+    low, high = noise.cuts(entropy, rule)
     return {
         "cut_below": round(low, 4) if np.isfinite(low) else None,
         "cut_above": round(high, 4) if np.isfinite(high) else None,
@@ -160,7 +168,7 @@ def countries(column: np.ndarray) -> list[tuple[str, int]]:
 def filtered(store: Store, label: int, rows: np.ndarray, rule: Noise) -> dict[str, Any]:
     """What the entropy filter does to one category: Figures 1, 2 and 5 of the paper."""
     entropy = store.entropy[rows]
-    low, high = noise.cuts(entropy, rule.low, rule.high)
+    low, high = noise.cuts(entropy, rule)
     order = rows[np.argsort(entropy, kind="stable")]
     ascending = np.sort(entropy)
     below, above = order[ascending <= low], order[ascending >= high]
@@ -209,4 +217,4 @@ def chosen(rows: np.ndarray, most: int) -> np.ndarray:
 
 def drawn(store: Store, row: int) -> Markup:
     """One drawing as SVG."""
-    return Markup(strokes.svg(store.take(np.array([row])).unpack()[0]))
+    return strokes.svg(store.take(np.array([row])).unpack()[0])

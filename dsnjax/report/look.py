@@ -78,7 +78,7 @@ def attention(run: Run) -> list[tuple[Markup, str]]:
         caption = told if told == guess else f"{told}, named {guess}"
         seen = 1 - own[: grid.size].sum()
         caption += f" ({seen:.0%} on strokes)"
-        shown.append((Markup(strokes.svg(drawing, stroke.tolist(), scaled(grid))), caption))
+        shown.append((strokes.svg(drawing, stroke.tolist(), scaled(grid)), caption))
     return shown
 
 

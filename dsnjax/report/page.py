@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from dsnjax.errors import extra
 
 with extra("report", "report"):
     import jinja2
-    from markupsafe import Markup
+    from markupsafe import Markup as Markup  # said for all pages: what needs no escaping
 
 
 def write(template: str, path: Path, numbers: dict[str, Any], **values: Any) -> None:
@@ -41,11 +41,6 @@ def table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     files.write(path, buffer.getvalue().encode())
-
-
-def markup(parts: Iterable[str]) -> list[Markup]:
-    """SVG of ours, which the template shall not escape."""
-    return [Markup(part) for part in parts]
 
 
 def share(value: float) -> str:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from dsnjax import calibration, evaluate, measured, metrics
 from dsnjax import config as schema
-from dsnjax import evaluate, measured, metrics
 from dsnjax.data.store import Store
 from dsnjax.plan import Plan
-from dsnjax.report import curves, page, strokes
+from dsnjax.report import curves, strokes
 from dsnjax.report.page import Markup
 from dsnjax.workdir import Workdir
 
@@ -40,6 +40,11 @@ class Run:
         return metrics.reciprocal(self.said["rank"])
 
     @cached_property
+    def reliability(self) -> tuple[list[dict[str, float]], float]:
+        """See calibration.reliability."""
+        return calibration.reliability(self.said["probability"][:, 0], self.hit)
+
+    @cached_property
     def lines(self) -> list[dict[str, Any]]:
         """metrics.jsonl."""
         return curves.lines(self.workdir.path)
@@ -51,8 +56,12 @@ class Run:
 
     def drawn(self, places: np.ndarray) -> list[Markup]:
         """Test drawings, by their place among them, as SVG."""
-        drawings = self.store.take(self.said["row"][places]).unpack()
-        return page.markup(map(strokes.svg, drawings))
+        return [strokes.svg(one) for one in self.store.take(self.said["row"][places]).unpack()]
+
+    def surest(self, places: np.ndarray, most: int) -> np.ndarray:
+        """Those of the test drawings that the network was surest of."""
+        chance = self.said["probability"][places, 0]
+        return places[np.argsort(-chance, kind="stable")][:most]
 
 
 def load(path: Path) -> Run:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import yaml
 
-from dsnjax.calibration import reliability
 from dsnjax.data import batches, noise
 from dsnjax.errors import UserError
 from dsnjax.report import curves, explore, figures, look, network, page, statistics
@@ -66,7 +65,7 @@ def write(paths: Sequence[Path], dest: Path) -> None:
         ),
         curves=Markup(curves.chart([(run.name, run.lines) for run in runs])),
         reliability=Markup(
-            figures.reliability([(run.name, calibration(run)[0]) for run in runs], "Calibration")
+            figures.reliability([(run.name, run.reliability[0]) for run in runs], "Calibration")
         ),
         details=shown,
     )
@@ -108,7 +107,7 @@ def headline(run: Run) -> dict[str, Any]:
         "map3": asdict(statistics.estimate(run.score)),
         "accuracy": asdict(statistics.estimate(run.hit)),
         "top3": asdict(statistics.estimate(top3)),
-        "calibration_error": calibration(run)[1],
+        "calibration_error": run.reliability[1],
         "calibration": run.figures["calibration"],
         "steps_left": run.figures["steps_left"],
         "cross_entropy": run.figures["loss"],
@@ -121,16 +120,11 @@ def headline(run: Run) -> dict[str, Any]:
     }
 
 
-def calibration(run: Run) -> tuple[list[dict[str, float]], float]:
-    """See calibration.reliability."""
-    return reliability(run.said["probability"][:, 0], run.hit)
-
-
 def beside(run: Run, shown: dict[str, Any]) -> dict[str, Any]:
     """What the JSON tells of a run besides its headline: the numbers of what `details` shows."""
     return {
         "unfinished": shown["unfinished"],
-        "reliability": calibration(run)[0],
+        "reliability": run.reliability[0],
         "mistakes": [
             dict(zip(("label", "guess", "count"), one, strict=True)) for one in shown["pairs"]
         ],
@@ -257,14 +251,13 @@ def group(run: Run, labels: Sequence[int]) -> dict[str, Any]:
     for label, other, count in statistics.worst_pairs(run.confusion[np.ix_(labels, labels)]):
         label, other = labels[label], labels[other]
         places = np.flatnonzero((run.said["label"] == label) & (guess == other))
-        sure = places[np.argsort(-run.said["probability"][places, 0], kind="stable")][:SHOWN]
         rows.append(
             {
                 "label": names[label],
                 "guess": names[other],
                 "count": count,
                 "of": int(run.confusion[label].sum()),
-                "drawings": [(drawing, "") for drawing in run.drawn(sure)],
+                "drawings": [(drawing, "") for drawing in run.drawn(run.surest(places, SHOWN))],
             }
         )
     return {"names": [names[label] for label in labels], "rows": rows}
@@ -272,8 +265,7 @@ def group(run: Run, labels: Sequence[int]) -> dict[str, Any]:
 
 def worst(run: Run) -> list[tuple[Markup, str]]:
     """The mistakes the network is surest of, among which wrong labels stand."""
-    places = np.flatnonzero(~run.hit)
-    sure = places[np.argsort(-run.said["probability"][places, 0], kind="stable")][:WORST]
+    sure = run.surest(np.flatnonzero(~run.hit), WORST)
     names = run.store.categories
     told = [
         f"{names[run.said['label'][place]]}: {names[run.said['top'][place, 0]]} "
@@ -289,8 +281,7 @@ def parts(run: Run) -> list[dict[str, Any]]:
     Those that do not tell are parts as well: they may be easier or harder than the rest.
     """
     store, rows = run.store, run.said["row"]
-    rule = run.config.data.noise
-    keep = noise.keep_mask(store.entropy, store.label, rule.low, rule.high)[rows]
+    keep = noise.keep_mask(store.entropy, store.label, run.config.data.noise)[rows]
     recognized, country = store.recognized[rows], store.country[rows]
     wanted = [
         ("kept by the entropy filter", keep),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dsnjax import pictures
+from dsnjax.report.page import Markup
 
 Drawing = Sequence[Sequence[Sequence[float]]]
 
@@ -12,7 +13,7 @@ SIDE = 255
 EDGE = 8  # half of the widest line, and a little air
 
 
-def svg(drawing: Drawing, weight: Sequence[float] = (), grid: np.ndarray | None = None) -> str:
+def svg(drawing: Drawing, weight: Sequence[float] = (), grid: np.ndarray | None = None) -> Markup:
     """An inline `<svg>` that scales with its box.
 
     Args:
@@ -31,7 +32,7 @@ def svg(drawing: Drawing, weight: Sequence[float] = (), grid: np.ndarray | None 
             parts.append(f'<path class="heat" style="opacity:{own:.2f}" d="{path}"/>')
     else:
         parts.append(f'<path d="{"".join(paths)}"/>')
-    return "".join([*parts, "</svg>"])
+    return Markup("".join([*parts, "</svg>"]))
 
 
 def _cells(grid: np.ndarray) -> list[str]:

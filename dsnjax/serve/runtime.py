@@ -49,7 +49,7 @@ def fetch(source: str | None = None) -> None:
     Raises:
         UserError: the package cannot be had. DataError: it is not the one that was tested.
     """
-    if all(_sha256(FOLDER / name) == wanted for name, wanted in SHA256.items()):
+    if there() and all(files.sha256(FOLDER / name) == wanted for name, wanted in SHA256.items()):
         return
     found = _unpack(_package(source))
     for name, data in found.items():
@@ -102,10 +102,3 @@ def _unpack(package: bytes) -> dict[str, bytes]:
     except (KeyError, tarfile.TarError, OSError, EOFError) as error:
         raise DataError(f"runtime: not the package onnxruntime-web {VERSION}: {error}") from error
     return found
-
-
-def _sha256(file: Path) -> str:
-    try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError:
-        return ""

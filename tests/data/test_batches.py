@@ -234,7 +234,7 @@ def test_noise_is_removed_from_the_splits_that_are_named(store, tiny, filtered):
     rule = tiny.data.noise.model_copy(update={"filter": filtered, "low": 0.2, "high": 0.8})
     data = tiny.data.model_copy(update={"noise": rule})
     found = batches.rows(store, data)
-    kept = noise.keep_mask(store.entropy, store.label, 0.2, 0.8)
+    kept = noise.keep_mask(store.entropy, store.label, rule)
     assert kept[found["train"]].all() == (filtered != "none")
     assert kept[found["test"]].all() == (filtered == "all")
     everything = np.concatenate(list(found.values()))

@@ -20,6 +20,7 @@ from dsnjax.errors import DataError, UserError
 from dsnjax.main import main
 
 HASH = np.random.default_rng(0).integers(0, 2**64, 20_000, np.uint64)
+WORDS = ("cat", "dog", "hose", "owl")
 LABEL = np.random.default_rng(1).integers(0, 4, 20_000).astype(np.uint16)
 KEY_ID = np.where(np.arange(20_000) % 3 == 0, HASH ^ np.uint64(1), np.uint64(0))
 
@@ -31,16 +32,16 @@ def test_shares_are_those_asked_for():
 
 
 def test_drawing_stays_in_its_split_whatever_is_with_it():
-    assert np.array_equal(split(HASH[::-3]), split(HASH)[::-3])
+    assert np.array_equal(split(HASH[::-3], 0.1, 0.1), split(HASH, 0.1, 0.1)[::-3])
 
 
 def test_test_split_does_not_depend_on_the_share_of_valid():
-    assert np.array_equal(split(HASH, valid=0.0) == TEST, split(HASH, valid=0.3) == TEST)
+    assert np.array_equal(split(HASH, 0.0, 0.1) == TEST, split(HASH, 0.3, 0.1) == TEST)
 
 
 def test_whole_range_of_hashes_has_a_split():
     ends = np.array([0, 2**64 - 1], np.uint64)
-    assert split(ends).tolist() == [TEST, TRAIN]
+    assert split(ends, 0.1, 0.1).tolist() == [TEST, TRAIN]
     assert split(ends, valid=0.0, test=1.0).tolist() == [TEST, TEST]
     assert split(ends, valid=0.0, test=0.0).tolist() == [TRAIN, TRAIN]
 
@@ -52,7 +53,7 @@ def test_impossible_shares_are_refused(shares):
 
 
 def test_papers_split_holds_out_so_many_of_each_category():
-    member = fixed(HASH, LABEL)
+    member = fixed(HASH, LABEL, 512, WORDS)
     for label in range(4):
         of_label = member[label == LABEL]
         assert np.bincount(of_label).tolist() == [len(of_label) - 1024, 512, 512]
@@ -62,7 +63,9 @@ def test_papers_split_holds_out_so_many_of_each_category():
 
 
 def test_papers_split_does_not_depend_on_the_order_of_the_drawings():
-    assert np.array_equal(fixed(HASH[::-1], LABEL[::-1], 9, 5), fixed(HASH, LABEL, 9, 5)[::-1])
+    assert np.array_equal(
+        fixed(HASH[::-1], LABEL[::-1], 7, WORDS), fixed(HASH, LABEL, 7, WORDS)[::-1]
+    )
 
 
 def test_drawing_with_a_copy_in_another_category_is_trained_on():
@@ -70,21 +73,19 @@ def test_drawing_with_a_copy_in_another_category_is_trained_on():
     lowest = int(np.argmin(np.where(LABEL == 1, HASH, HASH.max())))
     copy = int(np.flatnonzero(LABEL == 2)[0])
     hash[copy] = hash[lowest]
-    member = fixed(hash, LABEL, 9, 5)
-    assert (
-        fixed(HASH, LABEL, 9, 5)[lowest] == TEST and member[[lowest, copy]].tolist() == [TRAIN] * 2
-    )
+    assert fixed(HASH, LABEL, 7, WORDS)[lowest] == TEST
+    assert fixed(hash, LABEL, 7, WORDS)[[lowest, copy]].tolist() == [TRAIN, TRAIN]
 
 
 def test_category_too_small_for_the_papers_split_is_named():
-    with pytest.raises(UserError, match=r"category 3 has 1024 drawings, too few for 512 valid and"):
-        fixed(HASH[:4000], np.where(np.arange(4000) < 1024, 3, 0))
-    with pytest.raises(UserError, match="category 'owl' has 9 drawings, too few for 5 valid"):
-        fixed(HASH[:9], np.zeros(9, np.int64), 5, 5, ["owl"])
+    with pytest.raises(UserError, match="category 'owl' has 1024 drawings, too few for 512 valid"):
+        fixed(HASH[:4000], np.where(np.arange(4000) < 1024, 3, 0), 512, WORDS)
+    with pytest.raises(UserError, match="category 'cat' has 9 drawings, too few for 5 valid"):
+        fixed(HASH[:9], np.zeros(9, np.int64), 5, WORDS)
 
 
 def test_manifest_gives_the_same_split_to_another_order_of_the_drawings(tmp_path):
-    member = split(HASH)
+    member = split(HASH, 0.1, 0.1)
     write(tmp_path / "split", member, KEY_ID, HASH)
     assert np.array_equal(read(tmp_path / "split", KEY_ID[::-1], HASH[::-1]), member[::-1])
     head, first, *_ = (tmp_path / "split").read_text().splitlines()
@@ -106,7 +107,7 @@ def store(made_up):
 def test_papers_protocol_filters_first_and_then_splits_what_is_left_by_number(store):
     noisy = config.Noise(filter="all", low=0.2, high=0.8)
     member = members(store, noisy, config.Split(fixed=2))
-    kept = keep_mask(store.entropy, store.label, 0.2, 0.8)
+    kept = keep_mask(store.entropy, store.label, noisy)
     assert np.array_equal(member == NONE, ~kept)
     for label in range(len(store.categories)):
         assert [np.sum((member == code) & (store.label == label)) for code in (VALID, TEST)] == [
@@ -149,7 +150,7 @@ def test_prepare_writes_the_manifest_that_train_reads(made_up, tmp_path, capsys)
 def test_manifest_that_is_not_there_or_of_other_drawings_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"split: No such file.*prepare --write-split"):
         read(tmp_path / "split", KEY_ID, HASH)
-    write(tmp_path / "split", split(HASH), KEY_ID, HASH)
+    write(tmp_path / "split", split(HASH, 0.1, 0.1), KEY_ID, HASH)
     with pytest.raises(UserError, match="split: names none of the store's drawings"):
         read(tmp_path / "split", KEY_ID[:9] * 0, ~HASH[:9])
 
@@ -172,7 +173,7 @@ def test_manifest_of_a_newer_version_is_refused(tmp_path):
 )
 def test_damaged_manifest_is_refused(tmp_path, change, words):
     path = tmp_path / "split"
-    write(path, split(HASH[:50]), KEY_ID[:50], HASH[:50])
+    write(path, split(HASH[:50], 0.1, 0.1), KEY_ID[:50], HASH[:50])
     path.write_bytes(change(path.read_bytes()))
     with pytest.raises(DataError, match=words):
         read(path, KEY_ID, HASH)

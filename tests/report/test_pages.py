@@ -87,6 +87,7 @@ def test_a_name_from_data_is_text_and_no_markup(tmp_path):
     rest = {key: [] for key in ("countries", "charts", "noise", "styles", "sheet_items")}
     about = {"store": tmp_path / "S", "drawings": 1, "rows": [row], "rule": Noise(), "known": 0}
     about |= {"title": "<script>y</script>", "credit": False, "recognized": 0}
+    about["counts"] = explore.bars([("<script>x</script>", 1)])
     page.write("store.html", tmp_path / "a.html", {}, **about, **rest)
     html = (tmp_path / "a.html").read_text()
     assert "<script" not in html
