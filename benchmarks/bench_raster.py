@@ -197,9 +197,9 @@ def sizes(batches: list[raster.Packed], rounds: int) -> None:
 
 def threads(batches: list[raster.Packed]) -> None:
     """Threads that call the serial kernel, each on batches of its own."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = gates.cores()
     rows, alone = [], 0.0
-    for count in sorted({1, 2, *range(4, (cores or 1) + 1, 4), cores or 1}):
+    for count in sorted({1, 2, *range(4, cores + 1, 4), cores}):
         with concurrent.futures.ThreadPoolExecutor(count) as pool:
             rate = 0.0
             for _ in range(5):

@@ -93,8 +93,12 @@ def times_faster(slow: Sequence[float], fast: Sequence[float]) -> float:
 
 def machine() -> str:
     """The processor's name, its cores, and the versions that matter."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{_processor()}, {cores} cores, Python {platform.python_version()}"
+    return f"{_processor()}, {cores()} cores, Python {platform.python_version()}"
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def version(*libraries: str) -> str:

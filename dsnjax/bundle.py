@@ -16,8 +16,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from dsnjax import __version__, config, measured, presets, settings
-from dsnjax.data import categories, files
+from dsnjax import __version__, config, files, measured, presets, settings
+from dsnjax.data import categories
 from dsnjax.errors import CheckpointError, DataError, UserError
 
 if TYPE_CHECKING:
@@ -151,10 +151,9 @@ def write(model: Bundle, folder: Path, card: str) -> None:
     checksum = {"sha256": hashlib.sha256(weights).hexdigest()}
     recipe = json.dumps(model.recipe.model_dump(mode="json") | checksum, indent=1) + "\n"
     names = "".join(f"{name}\n" for name in model.categories)
-    texts = {"categories.txt": names, "README.md": card, "config.json": recipe}
-    files.write(folder / WEIGHTS, weights)
-    for name, text in texts.items():
-        files.write(folder / name, text.encode())
+    made = {WEIGHTS: weights, "categories.txt": names, "README.md": card, "config.json": recipe}
+    for name, data in made.items():
+        files.write(folder / name, data)
 
 
 def halved(name: str, array: np.ndarray, way_out: str) -> np.ndarray:

@@ -18,8 +18,8 @@ import jax
 from orbax.checkpoint import v1 as ocp
 
 from dsnjax import processes
-from dsnjax.data.files import sha256, write
 from dsnjax.errors import CheckpointError, Interrupted, UserError, one_line
+from dsnjax.files import sha256, write
 from dsnjax.state import TrainState
 
 # Orbax speaks of every save, and of one that fails on 200 lines; it is told in our own words.
@@ -196,7 +196,7 @@ class Checkpoints:
 
     def _write(self, step: int, manifest: dict[str, Any]) -> None:
         """The manifest of a step, complete or not at all, also after a loss of power."""
-        write(self.folder / f"{step}.json", json.dumps(manifest).encode())
+        write(self.folder / f"{step}.json", json.dumps(manifest))
 
     def _place(self, step: int) -> Path:
         return self.folder / str(step)

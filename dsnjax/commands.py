@@ -447,8 +447,7 @@ class Sweep(Section):
     def execute(self) -> None:
         from rich.console import Console
 
-        from dsnjax import sweep
-        from dsnjax.data import files
+        from dsnjax import files, sweep
 
         common = sweep.assigned(self.set)
         if self.store:

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 import raster
-from dsnjax import pictures
-from dsnjax.data import files, formats
+from dsnjax import files, pictures
+from dsnjax.data import formats
 from dsnjax.errors import DataError, UserError
 
 Kind = Literal["png", "svg"]

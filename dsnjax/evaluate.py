@@ -11,9 +11,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from dsnjax import calibration, measured, mesh, metrics, processes, tracking
+from dsnjax import calibration, files, measured, mesh, metrics, processes, tracking
 from dsnjax import config as schema
-from dsnjax.data import augment, batches, files
+from dsnjax.data import augment, batches
 from dsnjax.data.store import Store
 from dsnjax.errors import UserError
 from dsnjax.plan import Plan
@@ -168,8 +168,7 @@ def evaluate(
         figures["calibration"] = calibrate(fitted, len(valid), answers)
         if processes.first():
             keep(workdir.path / measured.PREDICTIONS, store, rows, answers)
-            text = json.dumps(figures, indent=1) + "\n"
-            files.write(workdir.path / measured.FILE, text.encode())
+            files.write(workdir.path / measured.FILE, json.dumps(figures, indent=1) + "\n")
     return figures
 
 

@@ -147,16 +147,9 @@ def _untimed(row: formats.Drawing, number: int) -> formats.Drawing | formats.Rej
     return formats.Reject("times", "row", number, "$.drawing", "this network is shown times")
 
 
-def strokes(row: formats.Drawing) -> list[Sequence]:
-    """The strokes of a row; with times where it has them."""
-    if not row.times:
-        return [*row.drawing]
-    return [(*stroke, ts) for stroke, ts in zip(row.drawing, row.times, strict=True)]
-
-
 def _parts(row: formats.Drawing, wanted: Wanted) -> list[Sequence]:
     """The drawing after each stroke, or only the whole one."""
-    whole = strokes(row)
+    whole = row.strokes()
     if not wanted.each_stroke:
         return [whole]
     timed = row.times is not None

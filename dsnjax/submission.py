@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 import raster
-from dsnjax.data import files, formats
+from dsnjax import files
+from dsnjax.data import formats
 from dsnjax.errors import DataError, UserError
 from dsnjax.naming import named
-from dsnjax.predict import Recognizer, chunks, strokes
+from dsnjax.predict import Recognizer, chunks
 
 ROUNDS = 100  # of balancing; more change nothing that shows
 
@@ -53,7 +54,7 @@ def _answers(recognizer: Recognizer, sources: Iterable[str]) -> tuple[list[int],
             if not row.key_id:
                 raise DataError(f"submission: row {len(ids) + 1} has no key_id")
             ids.append(row.key_id)
-            drawings.append(strokes(row))
+            drawings.append(row.strokes())
         parts.append(recognizer.probabilities(raster.pack(drawings)))
     if not parts:
         raise DataError("submission: no row; want Kaggle's test_simplified.csv")

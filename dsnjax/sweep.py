@@ -19,9 +19,9 @@ from pydantic import Field
 from rich.table import Table
 
 from dsnjax import config as schema
-from dsnjax import measured, settings, tracking
+from dsnjax import files, measured, settings, tracking
 from dsnjax.config import Section
-from dsnjax.data import engines, files
+from dsnjax.data import engines
 from dsnjax.data.store import read_manifest
 from dsnjax.errors import Interrupted, UserError, one_line
 from dsnjax.report import curves, figures, page, statistics
@@ -158,9 +158,8 @@ def execute(runs: Sequence[Run], folder: Path, jobs: int | None, engine: str) ->
 def command(run: Run, folder: Path) -> list[str]:
     """The words that train one run; its config lies beside the work directories."""
     file = (folder / "configs" / f"{run.name}.yaml").absolute()
-    file.parent.mkdir(parents=True, exist_ok=True)
     values = run.config.model_dump(mode="json")
-    file.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    files.write(file, yaml.safe_dump(values, sort_keys=False))
     workdir = (folder / run.name).absolute()
     return [
         *(sys.executable, "-m", "dsnjax.main", "train"),
@@ -325,10 +324,10 @@ def write(runs: Sequence[Run], folder: Path, failed: dict[str, str]) -> Table:
     """Writes sweep.csv, sweep.json, sweep.svg, estimates.svg; returns the table for a terminal."""
     table = rows(runs, folder, failed)
     page.table(folder / "sweep.csv", table)
-    files.write(folder / "sweep.json", (json.dumps(table, indent=1) + "\n").encode())
-    files.write(folder / "sweep.svg", figure(runs, folder).encode())
+    files.write(folder / "sweep.json", json.dumps(table, indent=1) + "\n")
+    files.write(folder / "sweep.svg", figure(runs, folder))
     if points := estimates(runs, folder):
-        files.write(folder / "estimates.svg", points.encode())
+        files.write(folder / "estimates.svg", points)
     shown = Table("run", "MAP@3", "accuracy", "loss")
     for row in table:
         figures = (row["map3"], row["accuracy"], row["loss"])

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,8 @@ from rich.progress import (
 )
 from rich.table import Column
 
+from dsnjax import files
+
 Item = TypeVar("Item")
 
 
@@ -29,9 +30,7 @@ class Metrics:
         """Opens the file at `step`; what a killed run wrote beyond it is taken back."""
         there = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
         kept = [line for line in there.splitlines() if _step(line) <= step]
-        draft = path.with_suffix(".tmp")
-        draft.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-        os.replace(draft, path)
+        files.write(path, "".join(f"{line}\n" for line in kept))
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, step: int, **values: Any) -> None:

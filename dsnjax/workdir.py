@@ -9,9 +9,9 @@ from pathlib import Path
 import jax
 from jax.sharding import Mesh
 
-from dsnjax import checkpoint, measured, mesh, optim, processes, settings, state
+from dsnjax import checkpoint, files, measured, mesh, optim, processes, settings, state
 from dsnjax import config as schema
-from dsnjax.data import files, prepare, synthetic
+from dsnjax.data import prepare, synthetic
 from dsnjax.data.store import MANIFEST, Store
 from dsnjax.errors import CheckpointError, UserError
 
@@ -135,7 +135,7 @@ class Workdir:
         names = "".join(f"{name}\n" for name in store.categories)
         for name, text in (("categories.txt", names), (CHECKSUM, f"{store.checksum}\n")):
             if not (self.path / name).exists():
-                files.write(self.path / name, text.encode())
+                files.write(self.path / name, text)
 
     def _same_drawings(self, store: Store) -> None:
         begun = (self.path / CHECKSUM).read_text(encoding="utf-8").strip()
@@ -158,12 +158,12 @@ class Workdir:
                 store = Store.open(place)
                 self._remember(store)
                 self._same_drawings(store)
-                files.write(file, text.encode())
+                files.write(file, text)
         elif there != text:  # begun by mistake: there is nothing to lose yet
             self._forget()
         if file.exists():
             return False
-        files.write(file, text.encode())
+        files.write(file, text)
         return True
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dsnjax import config as schema
-from dsnjax import tracking
+from dsnjax import files, tracking
 from dsnjax.errors import UserError, extra, one_line
 
 
@@ -45,7 +45,7 @@ class Wandb:
             import wandb
         file = workdir / "wandb.id"  # by which a run that goes on is the same one there
         if not file.exists():
-            file.write_text(uuid.uuid4().hex[:8], encoding="utf-8")
+            files.write(file, uuid.uuid4().hex[:8])
         try:
             self._run = wandb.init(
                 project="dsnjax",

@@ -43,6 +43,7 @@ FLOORS = {
     "dsnjax.config": 1,
     "dsnjax.settings": 1,
     "dsnjax.errors": 1,
+    "dsnjax.files": 1,
     "dsnjax.flags": 1,
     "dsnjax.naming": 1,
     "dsnjax.presets": 1,

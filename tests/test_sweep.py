@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import yaml
 
-from dsnjax import main, measured, presets, settings, sweep
-from dsnjax.data import engines, files
+from dsnjax import files, main, measured, presets, settings, sweep
+from dsnjax.data import engines
 from dsnjax.errors import Interrupted, UserError
 
 ROOT = Path(__file__).parents[1]

@@ -31,9 +31,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from dsnjax import tracking
+from dsnjax import files, tracking
 from dsnjax.data import categories as names
-from dsnjax.data import files
 from dsnjax.errors import DataError, Interrupted, UserError
 
 BUCKET = "https://storage.googleapis.com/quickdraw_dataset"

@@ -75,6 +75,12 @@ class Drawing(msgspec.Struct, gc=False):
     times: list[list[float]] | None = None
     backwards: bool = False
 
+    def strokes(self) -> list[Sequence]:
+        """Each stroke as raster.pack takes it: (xs, ys), or (xs, ys, ts) where it has times."""
+        if not self.times:
+            return [*self.drawing]
+        return [(*stroke, ts) for stroke, ts in zip(self.drawing, self.times, strict=True)]
+
 
 class Reject(msgspec.Struct, frozen=True):
     """A row that cannot be used: why (a key of REASONS), and where."""

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import raster
-from dsnjax import tracking
-from dsnjax.data import files
+from dsnjax import files, tracking
 from dsnjax.data.store import Store
 from dsnjax.errors import extra
 

@@ -20,9 +20,9 @@ import msgspec
 import numpy as np
 from rich.table import Table
 
-from dsnjax import config, tracking
+from dsnjax import config, files, tracking
 from dsnjax.data import categories as names
-from dsnjax.data import engines, files, formats, join, noise, shards, split
+from dsnjax.data import engines, formats, join, noise, shards, split
 from dsnjax.data.shards import Range, Sidecar
 from dsnjax.data.store import (
     MANIFEST,

@@ -17,7 +17,8 @@ import msgspec
 import numpy as np
 
 import raster
-from dsnjax.data import files, formats
+from dsnjax import files
+from dsnjax.data import formats
 from dsnjax.data.formats import Drawing, Reject
 from dsnjax.data.store import Counts
 from dsnjax.errors import Interrupted

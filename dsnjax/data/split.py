@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from dsnjax import config
-from dsnjax.data import files, noise
+from dsnjax import config, files
+from dsnjax.data import noise
 from dsnjax.data.store import Store
 from dsnjax.errors import DataError, UserError
 

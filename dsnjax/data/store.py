@@ -15,8 +15,7 @@ import msgspec
 import numpy as np
 
 import raster
-from dsnjax import tracking
-from dsnjax.data import files
+from dsnjax import files, tracking
 from dsnjax.errors import DataError, UserError
 
 VERSION = 1

@@ -5,8 +5,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from dsnjax import bundle
-from dsnjax.data import files
+from dsnjax import bundle, files
 from dsnjax.errors import UserError
 from dsnjax.export import parity, stablehlo
 from dsnjax.export.about import About, Precision
@@ -63,5 +62,5 @@ def export(
 def _write(written: bytes, about: About, path: Path) -> Path:
     text = json.dumps(about.model_dump(mode="json"), indent=1, ensure_ascii=False)
     files.write(path, written)
-    files.write(path.parent / ABOUT, f"{text}\n".encode())
+    files.write(path.parent / ABOUT, f"{text}\n")
     return path

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from dsnjax import files
 from dsnjax.errors import UserError, extra
 
 with extra("report", "report"):
@@ -95,8 +96,7 @@ def write(path: Path, svg: str) -> None:
     """Writes a chart as a file. Raises UserError for another ending than .svg."""
     if path.suffix != ".svg":
         raise UserError(f"{path}: want a file that ends in .svg")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(alone(svg), encoding="utf-8")
+    files.write(path, alone(svg))
 
 
 def histogram(values: np.ndarray, title: str, label: str, highest: float | None = None) -> str:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dsnjax import __version__
-from dsnjax.data import files
+from dsnjax import __version__, files
 from dsnjax.errors import extra
 
 with extra("report", "report"):
@@ -30,8 +29,8 @@ def write(template: str, path: Path, numbers: dict[str, Any], **values: Any) -> 
     )
     environment.filters |= {"share": share, "count": lambda number: f"{number:,}", "chance": chance}
     html = environment.get_template(template).render(version=__version__, **values)
-    files.write(path.with_suffix(".json"), (json.dumps(numbers, indent=1) + "\n").encode())
-    files.write(path, html.encode())
+    files.write(path.with_suffix(".json"), json.dumps(numbers, indent=1) + "\n")
+    files.write(path, html)
 
 
 def table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
@@ -40,7 +39,7 @@ def table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    files.write(path, buffer.getvalue().encode())
+    files.write(path, buffer.getvalue())
 
 
 def share(value: float) -> str:

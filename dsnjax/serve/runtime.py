@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx2
 
-from dsnjax.data import files
+from dsnjax import files
 from dsnjax.errors import DataError, UserError
 
 VERSION = "1.30.0"

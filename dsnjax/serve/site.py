@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import raster
-from dsnjax import bundle
-from dsnjax.data import files
+from dsnjax import bundle, files
 from dsnjax.errors import UserError
 from dsnjax.export.about import About
 from dsnjax.export.session import Session

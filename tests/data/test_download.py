@@ -7,7 +7,8 @@ from urllib.parse import unquote
 import pytest
 import tenacity
 
-from dsnjax.data import download, files
+from dsnjax import files
+from dsnjax.data import download
 from dsnjax.errors import DataError, Interrupted, UserError
 
 CAT = bytes(range(256)) * 2000  # 512 kB

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from dsnjax import config, tracking
-from dsnjax.data import files, formats, join, prepare, shards
+from dsnjax import config, files, tracking
+from dsnjax.data import formats, join, prepare, shards
 from dsnjax.data.store import Store
 from dsnjax.errors import DataError, Interrupted, UserError
 

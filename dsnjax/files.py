@@ -49,10 +49,10 @@ def whole(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
         part.unlink(missing_ok=True)
 
 
-def write(path: Path, data: bytes) -> None:
-    """Writes a file that is there whole or not at all: see `whole`."""
+def write(path: Path, data: bytes | str) -> None:
+    """Writes a file, text as UTF-8, that is there whole or not at all: see `whole`."""
     with whole(path) as file:
-        file.write(data)
+        file.write(data.encode() if isinstance(data, str) else data)
 
 
 @contextmanager

@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from dsnjax.data import files
+from dsnjax import files
 from dsnjax.errors import UserError
 
 
