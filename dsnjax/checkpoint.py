@@ -154,7 +154,7 @@ class Checkpoints:
             path = self._place(step) / name
             try:
                 found = sha256(path)
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 return f"{name} is missing"
             if found != digest:
                 return f"{name} has changed since it was written"
@@ -162,7 +162,13 @@ class Checkpoints:
 
     def _load(self, step: int, like: TrainState) -> TrainState:
         """A step that verified."""
-        there, wanted = self._manifest(step)["arrays"], _shapes(like)
+        # Agreed upon before Orbax reads, which waits for the other processes.
+        processes.alike(lambda: self._require(step, _shapes(like)))
+        return TrainState(**ocp.load(str(self._place(step)), _parts(like)))
+
+    def _require(self, step: int, wanted: dict[str, str]) -> None:
+        """Raises UserError where a step holds other arrays."""
+        there = self._manifest(step)["arrays"]
         for name in wanted | there:
             found, asked = there.get(name, "absent"), wanted.get(name, "none")
             if found != asked:
@@ -171,7 +177,6 @@ class Checkpoints:
                     f"{self._place(step)}: {name} is {found} there, the config wants {asked}; "
                     f"use the {flags} values it was trained with"
                 )
-        return TrainState(**ocp.load(str(self._place(step)), _parts(like)))
 
     def _commit(self, response: Any, about: dict[str, Any], begun: float) -> None:
         """Waits for Orbax, writes the manifest, drops the steps that are no longer kept."""

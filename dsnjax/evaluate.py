@@ -126,9 +126,9 @@ def evaluate(
     """
     config, store = processes.alike(lambda: (workdir.config(), workdir.store()))
     devices = devices or mesh.fitting(config.mesh)
-    reached = max(workdir.checkpoints().steps(), default=0)  # before a run beside us saves more
+    there = workdir.checkpoints().steps()  # before a run beside us saves more
     network, state = processes.alike(lambda: workdir.restore(devices))
-    members = batches.rows(store, config.data)
+    members = processes.alike(lambda: batches.rows(store, config.data))
     rows = members[split]
     if not len(rows):
         raise processes.agreed(
@@ -155,7 +155,7 @@ def evaluate(
     plan = Plan(len(members["train"]), config.data.batch_size, config.run.epochs)
     figures = metrics.summary(added, store.categories) | {
         "step": int(state.step),
-        "steps_left": plan.steps - reached,
+        "steps_left": plan.steps - max([*there, int(state.step)]),
         "trained_on": plan.drawings,
         "split": split,
         "noise_filter": config.data.noise.filter,

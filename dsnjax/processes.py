@@ -150,8 +150,8 @@ def together(work: Callable[[], Any]) -> Any:
     if first():
         try:
             told = {"value": work()}
-        except Trouble as trouble:
-            told = _page(trouble)
+        except (Trouble, OSError) as error:
+            told = _page(error)
     return _met(told)["value"]
 
 
@@ -164,15 +164,18 @@ def alike(work: Callable[[], Value]) -> Value:
         return work()
     try:
         value = work()
-    except Trouble as trouble:
-        if not trouble.shared:
-            _met(_page(trouble))
+    except (Trouble, OSError) as error:
+        if not (isinstance(error, Trouble) and error.shared):
+            _met(_page(error))
         raise
     _met({})
     return value
 
 
-def _page(trouble: Trouble) -> dict[str, str]:
+def _page(error: Trouble | OSError) -> dict[str, str]:
+    """A trouble as the others are told it; a bug stays this process's own."""
+    if not (trouble := as_trouble(error)):
+        raise error
     return {"kind": type(trouble).__name__, "text": str(trouble)[: TOLD // 5]}
 
 
@@ -321,4 +324,6 @@ def _lost_a_peer(error: BaseException) -> bool:
     """Whether it is how a collective over a broken connection ends."""
     if isinstance(error, jax.errors.JaxRuntimeError):
         return not str(error).startswith(OWN) or bool(PEERS.search(str(error)))
+    if type(error) is TimeoutError:
+        return "barrier" in str(error)  # of Orbax, where checkpoints are read and saved
     return type(error) is ValueError and "Gloo" in str(error)  # on a CPU

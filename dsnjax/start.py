@@ -23,7 +23,8 @@ def weights(
     where no model is named.
 
     Raises:
-        UserError: no model there, or one of other sizes; names the parameter and both shapes.
+        UserError: no model there, one of other sizes (names the parameter and both shapes), or one
+            that does not know a category whose head is frozen. CheckpointError: it is damaged.
     """
     init = config.init
     named: list[tuple[tuple[str, ...], str | None]] = [((), init.model)]  # of which all is taken

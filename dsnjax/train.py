@@ -52,8 +52,8 @@ def train(config: schema.Config, workdir: Workdir) -> dict[str, Any]:
         if processes.together(lambda: measured.finished(workdir.path)):
             return measured.figures(workdir.path)
         training = processes.alike(lambda: Training(config, workdir, workdir.store(), asked))
-        if processes.first():
-            show(workdir, training.store, training.rows["test"], config.data)
+        rows = training.rows["test"]
+        processes.together(lambda: show(workdir, training.store, rows, config.data))
         training.run()
         return evaluate.evaluate(workdir, step=training.look, devices=training.devices, stop=asked)
 
@@ -118,13 +118,13 @@ class Training:
         """Steps from the newest checkpoint to the end of the plan."""
         config, plan, path = self.config, self.plan, self.workdir.path
         with self.workdir.checkpoints() as saved:
-            now = processes.alike(lambda: saved.newest(self.shapes)) or self.begin()
+            now = saved.newest(self.shapes) or self.begin()
             reached = int(now.step)
             data = batches.training(
                 self.store, self.rows["train"], config.data, config.seed, reached, own=self.own
             )
             others = not processes.first()
-            metrics = writers.open_all(path, config, reached, quiet=others)
+            metrics = processes.alike(lambda: writers.open_all(path, config, reached, quiet=others))
             bar = tracking.bar("training", plan.steps, reached, quiet=others)
             profile, clock = Profile(config.run.profile, path / "profile"), Clock()
             with closing(data), closing(metrics), closing(profile), closing(clock), bar as bar:

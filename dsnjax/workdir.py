@@ -44,8 +44,8 @@ class Workdir:
         """
         with ExitStack() as held:
             begun = processes.together(lambda: self._begin(config, held))
-            processes.alike(self._seen)
             try:
+                processes.alike(lambda: self._seen(config))
                 yield
             except UserError:
                 if begun and processes.first() and not self.checkpoints().steps():
@@ -108,15 +108,16 @@ class Workdir:
         held.enter_context(files.locked(self.path))
         return self._write(config)
 
-    def _seen(self) -> None:
-        """Waits for what process 0 has written: disks of a network may tell of it late."""
-        end = time.monotonic() + LATE
-        while not (self.path / "config.yaml").is_file():
+    def _seen(self, config: schema.Config) -> None:
+        """Compares with what process 0 has written; disks of a network may tell of it late."""
+        file, end = self.path / "config.yaml", time.monotonic() + LATE
+        while not file.is_file():
             if time.monotonic() > end:
                 raise UserError(
                     f"{self.path}: not the folder that process 0 sees; want one that all share"
                 )
             time.sleep(0.2)
+        settings.same_run(file, config, moved=True)
 
     def _forget(self) -> None:
         for name in ("config.yaml", "categories.txt", CHECKSUM):

@@ -21,6 +21,7 @@ os.environ |= {
     "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     "JAX_COMPILATION_CACHE_DIR": compiled.name,
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "RAY_worker_niceness": "0",  # or tests beside it leave its processes no time
 }
 
 # A property holds or it does not; how long a busy machine takes to show it is no matter.
@@ -36,7 +37,10 @@ hypothesis.settings.load_profile("dsnjax")
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are processors: tests of several processes often wait for them."""
-    return 1 + (os.cpu_count() or 1)
+    mine = (
+        os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    )
+    return 1 + len(mine)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,18 +1,20 @@
 """dsnjax with a fault at a chosen moment: FAULT MOMENT COUNT WORDS...
 
 FAULT is kill (kill -9), term (SIGTERM), int (Ctrl-C), twice (SIGTERM two times), stop (as if one
-had come just before) or none; MOMENT a method of which the COUNT-th call meets it: `next` (a batch
-is fetched; at the first one the step is compiled next), `asked` (between two steps), `_commit` (a
-checkpoint is being written), `_write` (all of it is written but its manifest), `between` (a split
-is looked at), `measure` (a validation has ended). A test runs this as a program, and so waits for
-nothing.
+had come just before), mistake (of this process alone) or none; MOMENT a method of which the
+COUNT-th call meets it: `next` (a batch is fetched; at the first one the step is compiled next),
+`asked` (between two steps), `_commit` (a checkpoint is being written), `_write` (all of it is
+written but its manifest), `between` (a split is looked at), `measure` (a validation has ended),
+`open` (a store is opened). A test runs this as a program, and so waits for nothing.
 """
 
 import os
 import signal
 import sys
 
-from dsnjax import checkpoint, main, mesh, stop, timing
+from dsnjax import checkpoint, main, mesh, stop, timing, workdir
+from dsnjax.data.store import Store
+from dsnjax.errors import UserError
 
 SIGNALS = {
     "kill": [signal.SIGKILL],
@@ -27,6 +29,7 @@ HOMES = {
     "_commit": checkpoint.Checkpoints,
     "_write": checkpoint.Checkpoints,
     "measure": checkpoint.Checkpoints,
+    "open": Store,
 }
 
 
@@ -37,6 +40,8 @@ def inject(fault: str, moment: str, count: int) -> None:
         if next(calls) == count:
             if fault == "stop":
                 self.signals += 1
+            if fault == "mistake":
+                raise UserError("a mistake of one alone")
             for number in SIGNALS.get(fault, []):
                 os.kill(os.getpid(), number)
         return method(self, *given)
@@ -47,6 +52,7 @@ def inject(fault: str, moment: str, count: int) -> None:
 if __name__ == "__main__":
     fault, moment, count, *words = sys.argv[1:]
     mesh.LARGE = 64  # so that fsdp spreads weights of networks as small as those of tests
+    workdir.LATE = 1
     if fault != "none":
         inject(fault, moment, int(count))
     sys.exit(main.main(words))

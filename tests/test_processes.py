@@ -120,6 +120,8 @@ LOST = "dsnjax: another process was lost ("
         (UserError("no store"), 2, "dsnjax: process 0: no store"),
         (jax.errors.JaxRuntimeError("UNAVAILABLE: reset"), 75, LOST),
         (ValueError("UNKNOWN: Gloo all-reduce failed"), 75, LOST),
+        (TimeoutError("Timeout waiting at barrier 'sync'. UNAVAILABLE: Task 1"), 75, LOST),
+        (TimeoutError("of something else"), 1, "TimeoutError: of something else"),
         (
             jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory"),
             1,
@@ -154,8 +156,8 @@ def start(tmp_path_factory, tiny):
             subprocess.Popen(
                 [
                     *(sys.executable, str(ROOT / "tests" / "faulty.py"), *fault.split()),
-                    *("train", "--config", str(home / "mine.yaml"), "--workdir", str(workdir)),
-                    *more.split(),
+                    *("train", "--config", str(home / "mine.yaml"), *more.split()),
+                    *(() if "--workdir" in more else ("--workdir", str(workdir))),
                 ],
                 cwd=ROOT,
                 env=os.environ
@@ -337,20 +339,24 @@ def test_a_port_that_is_taken_is_said_in_one_line(start, tmp_path):
 @pytest.mark.parametrize(
     ("launched", "words", "wanted"),
     [
-        (named, ("--seed 9", "--seed 9"), "dsnjax: {run} holds a run with seed=0, not 9;"),
-        (slurm, ("", "--data.batch-size 31"), "dsnjax: process 1: data.batch_size=31 does not div"),
-        (open_mpi, ("--init-from {run}/gone",) * 2, "dsnjax: {run}/gone: no model here"),
+        (named, ("--seed 9", "--seed 9"), "{run} holds a run with seed=0, not 9;"),
+        (slurm, ("", "--seed 9"), "process 1: {run} holds a run with seed=0, not 9;"),
+        (named, ("", "--workdir {run}2"), "process 1: {run}2: not the folder that process 0 sees;"),
+        (named, ("--data.batch-size 31",) * 2, "data.batch_size=31 does not divide over 2 devices"),
+        (open_mpi, ("--init-from {run}/gone",) * 2, "{run}/gone: no model here"),
+        (named, ("", "mistake"), "process 1: a mistake of one alone"),
     ],
-    ids=["of the folder", "of one alone", "of the start"],
 )
 def test_a_mistake_ends_both_processes_alike_and_is_said_once(
     start, trained, tmp_path, launched, words, wanted
 ):
     run = tmp_path / "run"
-    if "seed" in wanted:
+    if words == ("--seed 9", "--seed 9"):
         shutil.copytree(trained, run)
-    ended = start(run, launched(), words=[one.format(run=run) for one in words])
+    faults = ["mistake open 1" if one == "mistake" else "none asked 0" for one in words]
+    more = [one.format(run=run).removeprefix("mistake") for one in words]
+    ended = start(run, launched(), faults, more)
     assert [code for code, _ in ended] == [2, 2]
     assert [said.count("\n") for _, said in ended] == [1, 0]
-    assert ended[0][1].startswith(wanted.format(run=run))
-    assert (run / "config.yaml").exists() == ("seed" in wanted)
+    assert ended[0][1].startswith("dsnjax: " + wanted.format(run=run))
+    assert (run / "config.yaml").exists() == (run / "checkpoints").exists()

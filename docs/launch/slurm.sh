@@ -15,7 +15,9 @@
 STORE=${STORE:-$HOME/quickdraw/store}
 WORKDIR=${WORKDIR:-$HOME/runs/dsn_plus}
 
-# None is killed for another's sake: all end by themselves, within seconds, with a code that tells.
+# None is killed for another's sake: all end by themselves with a code that tells, within seconds,
+# or, where one does not come at all, after this many.
+export DSNJAX_START_TIMEOUT=60
 srun --kill-on-bad-exit=0 \
     dsnjax train --config dsn_plus --data.store "$STORE" --data.batch-size 4096 \
     --data.threads 8 --workdir "$WORKDIR"
