@@ -34,15 +34,6 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("dsnjax")
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are processors: tests of several processes often wait for them."""
-    mine = (
-        os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    )
-    return 1 + len(mine)
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that are given more time go first: no worker is left alone with them at the end."""
     items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
