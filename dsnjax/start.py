@@ -36,6 +36,14 @@ def weights(
     found = [(parts, place, bundle.find(place)) for parts, place in named if place]
     if not found:
         return None
+    for parts, place, there in found:
+        new = [name for name in categories if name not in there.categories]
+        heads = set(models.OF_CATEGORIES) & set(init.freeze) & set(parts or init.freeze)
+        if new and heads:
+            raise UserError(
+                f"init.freeze={min(heads)}: {place} does not know {new[0]!r}, whose part of it "
+                "would stay as it was drawn; leave it out"
+            )
     born = state.once(lambda: state.fresh(network, config.seed))()
     params, statistics = jax.device_get(born)
     for parts, place, there in found:
@@ -44,13 +52,6 @@ def weights(
             for label, name in enumerate(categories)
             if name in there.categories
         ]
-        new = [name for name in categories if name not in there.categories]
-        heads = set(models.OF_CATEGORIES) & set(init.freeze) & set(parts or init.freeze)
-        if new and heads:
-            raise UserError(
-                f"init.freeze={min(heads)}: {place} does not know {new[0]!r}, whose part of it "
-                "would stay as it was drawn; leave it out"
-            )
         params |= _taken(params, there.params, parts, labels, place)
         statistics |= _taken(statistics, there.statistics, parts, labels, place)
     return params, statistics

@@ -45,7 +45,7 @@ class Workdir:
         with ExitStack() as held:
             begun = processes.together(lambda: self._begin(config, held))
             try:
-                processes.alike(lambda: self._seen(config))
+                processes.alike(lambda: processes.first() or self._seen(config))
                 yield
             except UserError:
                 if begun and processes.first() and not self.checkpoints().steps():

@@ -22,6 +22,7 @@ import raster
 from dsnjax import config
 from dsnjax.data import augment, split
 from dsnjax.data.inputs import inputs
+from dsnjax.data.noise import by_category
 from dsnjax.data.store import Store
 from dsnjax.errors import UserError
 
@@ -210,12 +211,6 @@ class Balanced:
             order = rng.permutation(self.groups[category])
             self._orders[category] = epoch, order
         return order
-
-
-def by_category(rows: np.ndarray, label: np.ndarray) -> list[np.ndarray]:
-    """The rows of each label that there is."""
-    order = np.argsort(label, kind="stable")
-    return np.split(rows[order], np.flatnonzero(np.diff(label[order])) + 1)
 
 
 @lru_cache(maxsize=2)  # a batch may reach from one block into the next

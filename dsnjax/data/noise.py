@@ -23,12 +23,16 @@ def keep_mask(entropy: np.ndarray, label: np.ndarray, rule: Noise) -> np.ndarray
         bool [n].
     """
     keep = np.ones(len(entropy), bool)
-    order = np.argsort(label, kind="stable")
-    ends = np.flatnonzero(np.diff(label[order], append=-1)) + 1
-    for rows in np.split(order, ends[:-1]):
+    for rows in by_category(np.arange(len(label)), label):
         lower, upper = cuts(entropy[rows], rule)
         keep[rows] = (lower < entropy[rows]) & (entropy[rows] < upper)
     return keep
+
+
+def by_category(rows: np.ndarray, label: np.ndarray) -> list[np.ndarray]:
+    """The rows of each label that there is."""
+    order = np.argsort(label, kind="stable")
+    return np.split(rows[order], np.flatnonzero(np.diff(label[order])) + 1)
 
 
 def cuts(entropy: np.ndarray, rule: Noise) -> tuple[float, float]:
